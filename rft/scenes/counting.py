@@ -1,0 +1,276 @@
+"""Visual counting: solids on a table, and arithmetic about them.
+
+The questions are CLEVR-Math's kinds (count, subtract, add, several steps). The domain shift
+is what Super-CLEVR is to CLEVR: other looks of the objects, clutter, busy backgrounds and
+more objects, with the same vocabulary.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from rft.scenes import Split, belongs
+from rft.scenes.objects import COLORS, SHAPES, Look, place, table
+from rft.types import Problem
+
+SIZES = ("small", "large")
+MATERIALS = ("rubber", "metal")
+KINDS = ("count", "subtract", "subtract-other", "add", "two-steps")
+
+#: Diameter as a share of the image's side.
+_SIDE = {"small": 0.150, "large": 0.235}
+_TONES = ((203, 205, 209), (214, 208, 198), (196, 204, 210), (222, 222, 222), (188, 190, 186))
+_BUSY_TONES = ((120, 146, 128), (168, 128, 104), (96, 118, 152), (186, 172, 120), (88, 92, 100))
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object of a scene; ``x`` and ``y`` are its centre as shares of the side."""
+
+    size: str
+    color: str
+    material: str
+    shape: str
+    x: float
+    y: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.size} {self.color} {self.material} {self.shape}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a question speaks of: some attributes, each fixed or left open ("")."""
+
+    size: str = ""
+    color: str = ""
+    material: str = ""
+    shape: str = ""
+
+    def __contains__(self, thing: object) -> bool:
+        return all(
+            not want or want == getattr(thing, field)
+            for field, want in (
+                ("size", self.size),
+                ("color", self.color),
+                ("material", self.material),
+                ("shape", self.shape),
+            )
+        )
+
+    def words(self, number: int = 2) -> str:
+        noun = (self.shape or "object") + ("" if number == 1 else "s")
+        return " ".join(w for w in (self.size, self.color, self.material, noun) if w)
+
+
+EVERYTHING = Group()
+
+
+def scene(rng: random.Random, split: Split) -> list[Thing]:
+    """Draw a scene that belongs to the split, its objects from left to right."""
+    while True:
+        most = 9 if split == "ood" else 6
+        things = _layout(rng, rng.randint(4 if split == "ood" else 1, most))
+        if things and belongs(key(things), split):
+            return things
+
+
+def key(things: list[Thing]) -> str:
+    """A scene's canonical description: what is where, on a grid of eighths."""
+    return ";".join(f"{t.name}@{int(t.x * 8)},{int(t.y * 8)}" for t in things)
+
+
+def _layout(rng: random.Random, count: int) -> list[Thing]:
+    """Objects that hardly overlap and whose order from left to right is plain to see.
+
+    A scene of few attributes has groups worth counting, so each scene draws its objects
+    from a palette of its own. Empty when the table is too full.
+    """
+    colors = rng.sample(sorted(COLORS), rng.randint(2, 5))
+    shapes = rng.sample(SHAPES, rng.randint(1, 3))
+    things: list[Thing] = []
+    for _ in range(60 * count):
+        if len(things) == count:
+            break
+        size = rng.choice(SIZES)
+        reach = _SIDE[size] * 0.55 + 0.02
+        x, y = rng.uniform(reach, 1 - reach), rng.uniform(reach, 1 - reach)
+        thing = Thing(
+            size,
+            rng.choice(colors),
+            rng.choice(MATERIALS),
+            rng.choice(shapes),
+            round(x, 3),
+            round(y, 3),
+        )
+        clear = all(
+            abs(x - other.x) > 0.045
+            and ((x - other.x) ** 2 + (y - other.y) ** 2) ** 0.5
+            > 0.56 * (_SIDE[size] + _SIDE[other.size])
+            for other in things
+        )
+        if clear:
+            things.append(thing)
+    return sorted(things, key=lambda t: t.x) if len(things) == count else []
+
+
+def draw(things: list[Thing], rng: random.Random, split: Split, size: int) -> Image.Image:
+    """Paint a scene: RGB, ``size`` x ``size`` pixels; ``rng`` varies light, scale and clutter."""
+    shifted = split == "ood"
+    canvas = table(size, rng.choice(_BUSY_TONES if shifted else _TONES)).copy()
+    look: Look = "toon" if shifted and rng.random() < 0.7 else "solid"
+    if shifted:
+        _clutter(canvas, rng, size)
+    zoom = rng.uniform(0.95, 1.05)
+    for thing in sorted(things, key=lambda t: t.y):
+        side = max(6, round(_SIDE[thing.size] * zoom * size))
+        place(
+            canvas,
+            (thing.x * size, thing.y * size),
+            side,
+            thing.shape,
+            thing.color,
+            thing.material,
+            look,
+        )
+    return canvas
+
+
+def _clutter(canvas: Image.Image, rng: random.Random, size: int) -> None:
+    """Marks on the table that are no objects: stripes, tiles or crumbs, near its own colour."""
+    pen = ImageDraw.Draw(canvas, "RGBA")
+    ink = (255, 255, 255, 26) if rng.random() < 0.5 else (0, 0, 0, 26)
+    sort = rng.choice(("stripes", "tiles", "crumbs"))
+    if sort == "stripes":
+        gap, slant = size * rng.uniform(0.08, 0.16), size * rng.uniform(-0.5, 0.5)
+        for i in range(-8, 30):
+            pen.line(
+                [(i * gap, 0), (i * gap + slant, size)], fill=ink, width=max(1, round(gap / 3))
+            )
+    elif sort == "tiles":
+        gap = size * rng.uniform(0.1, 0.2)
+        for i in range(11):
+            for j in range(11):
+                if (i + j) % 2:
+                    pen.rectangle([i * gap, j * gap, (i + 1) * gap, (j + 1) * gap], fill=ink)
+    else:
+        for _ in range(40):
+            x, y, r = rng.uniform(0, size), rng.uniform(0, size), size * rng.uniform(0.004, 0.018)
+            pen.ellipse([x - r, y - r, x + r, y + r], fill=(*ink[:3], 60))
+
+
+def _group(rng: random.Random, things: list[Thing], open_share: float = 0.1) -> Group:
+    """A group named after an object of the scene; sometimes one that may be empty."""
+    thing = rng.choice(things)
+    if rng.random() < open_share:
+        thing = Thing(
+            rng.choice(SIZES),
+            rng.choice(sorted(COLORS)),
+            rng.choice(MATERIALS),
+            rng.choice(SHAPES),
+            0,
+            0,
+        )
+    fixed = rng.choices(
+        (("color",), ("shape",), ("color", "shape"), ("size",), ("material",), ("size", "shape"),
+         ("material", "shape"), ("size", "color", "material", "shape")),
+        weights=(22, 22, 20, 9, 9, 7, 7, 4),
+    )[0]  # fmt: skip
+    return Group(**{name: getattr(thing, name) for name in fixed})
+
+
+def caption(things: list[Thing]) -> str:
+    """Every object from left to right, numbered: the ground that all reasoning stands on."""
+    listed = ", ".join(f"{i} {t.name}" for i, t in enumerate(things, 1))
+    return f"From left to right: {listed}."
+
+
+def _found(things: list[tuple[int, Thing]], group: Group) -> tuple[list[tuple[int, Thing]], str]:
+    """The members of a group and the sentence that counts them."""
+    members = [(i, t) for i, t in things if t in group]
+    where = ", ".join(str(i) for i, _ in members) or "none"
+    return members, f"{group.words().capitalize()}: {where}, so {len(members)}."
+
+
+def _count(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
+    group = EVERYTHING if rng.random() < 0.15 else _group(rng, things)
+    found, sentence = _found(list(enumerate(things, 1)), group)
+    return f"How many {group.words()} are there?", len(found), [sentence]
+
+
+def _subtract(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
+    group, total = _group(rng, things), len(things)
+    gone, sentence = _found(list(enumerate(things, 1)), group)
+    left = total - len(gone)
+    steps = [f"Objects: {total}.", sentence, f"{total} - {len(gone)} = {left}."]
+    return f"Subtract all {group.words()}. How many objects are left?", left, steps
+
+
+def _subtract_other(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
+    """The question asks for one group after another one is gone: what is left must be looked at."""
+    group, asked = _group(rng, things), _group(rng, things)
+    numbered = list(enumerate(things, 1))
+    gone, first = _found(numbered, group)
+    left, second = _found([pair for pair in numbered if pair not in gone], asked)
+    question = f"Subtract all {group.words()}. How many {asked.words()} are left?"
+    return question, len(left), [first, "Of the others:", second]
+
+
+def _add(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
+    group, more = _group(rng, things), rng.randint(1, 5)
+    asked = group if rng.random() < 0.5 else EVERYTHING
+    found, sentence = _found(list(enumerate(things, 1)), asked)
+    if asked is EVERYTHING:
+        sentence = f"Objects: {len(found)}."
+    total = len(found) + more
+    question = f"Add {more} {group.words(more)}. How many {asked.words()} are there?"
+    return question, total, [sentence, f"{len(found)} + {more} = {total}."]
+
+
+def _two_steps(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
+    first, second, total = _group(rng, things), _group(rng, things), len(things)
+    numbered = list(enumerate(things, 1))
+    gone, one = _found(numbered, first)
+    if rng.random() < 0.5:
+        more = rng.randint(1, 5)
+        kept = total - len(gone)
+        question = f"Subtract all {first.words()}. Add {more} {second.words(more)}."
+        steps = [f"{total} - {len(gone)} = {kept}.", f"{kept} + {more} = {kept + more}."]
+        result = kept + more
+    else:
+        rest = [pair for pair in numbered if pair not in gone]
+        also, two = _found(rest, second)
+        kept, result = total - len(gone), total - len(gone) - len(also)
+        question = f"Subtract all {first.words()}. Subtract all {second.words()}."
+        steps = [f"{total} - {len(gone)} = {kept}.", "Of the others:", two]
+        steps.append(f"{kept} - {len(also)} = {result}.")
+    return f"{question} How many objects are left?", result, [f"Objects: {total}.", one, *steps]
+
+
+_ASK: dict[str, Callable[[random.Random, list[Thing]], tuple[str, int, list[str]]]] = {
+    "count": _count,
+    "subtract": _subtract,
+    "subtract-other": _subtract_other,
+    "add": _add,
+    "two-steps": _two_steps,
+}
+
+
+def ask(rng: random.Random, things: list[Thing], kind: str) -> tuple[str, str, str]:
+    """A question of this kind about a scene: (question, gold answer, chain of thought)."""
+    question, answer, steps = _ASK[kind](rng, things)
+    return question, str(answer), " ".join([caption(things), *steps])
+
+
+def problem(rng: random.Random, split: Split, size: int) -> Problem:
+    """One counting problem; see :func:`rft.scenes.make`."""
+    things = scene(rng, split)
+    kind = rng.choices(KINDS, weights=(28, 22, 16, 18, 16))[0]
+    question, answer, cot = ask(rng, things, kind)
+    image = draw(things, rng, split, size)
+    return Problem("", "counting", (image,), question, answer, cot, kind)
