@@ -1,0 +1,10 @@
+"""What all tests share: no network, and the same small things built once."""
+
+from __future__ import annotations
+
+import os
+
+# Before anything imports huggingface_hub or gradio, which read these while being imported.
+os.environ.update(
+    HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", GRADIO_ANALYTICS_ENABLED="False"
+)
