@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image, ImageDraw
 
@@ -22,7 +22,7 @@ MATERIALS = ("rubber", "metal")
 KINDS = ("count", "subtract", "subtract-other", "add", "two-steps")
 
 #: Diameter as a share of the image's side.
-_SIDE = {"small": 0.150, "large": 0.235}
+_SIDE = {"small": 0.185, "large": 0.30}
 _TONES = ((203, 205, 209), (214, 208, 198), (196, 204, 210), (222, 222, 222), (188, 190, 186))
 _BUSY_TONES = ((120, 146, 128), (168, 128, 104), (96, 118, 152), (186, 172, 120), (88, 92, 100))
 
@@ -267,10 +267,15 @@ def ask(rng: random.Random, things: list[Thing], kind: str) -> tuple[str, str, s
     return question, str(answer), " ".join([caption(things), *steps])
 
 
-def problem(rng: random.Random, split: Split, size: int) -> Problem:
-    """One counting problem; see :func:`rft.scenes.make`."""
+def pose(rng: random.Random, split: Split) -> tuple[list[Thing], Problem]:
+    """A scene and a question about it, not yet drawn."""
     things = scene(rng, split)
     kind = rng.choices(KINDS, weights=(28, 22, 16, 18, 16))[0]
     question, answer, cot = ask(rng, things, kind)
-    image = draw(things, rng, split, size)
-    return Problem("", "counting", (image,), question, answer, cot, kind)
+    return things, Problem("", "counting", (), question, answer, cot, kind)
+
+
+def problem(rng: random.Random, split: Split, size: int) -> Problem:
+    """One counting problem; see :func:`rft.scenes.make`."""
+    things, posed = pose(rng, split)
+    return replace(posed, images=(draw(things, rng, split, size),))
