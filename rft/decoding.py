@@ -1,0 +1,126 @@
+"""From logits to tokens to text: seeded sampling, stopping, and incremental decoding.
+
+Small pieces around transformers' ``generate``, each with one job. Knows no model and no
+conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from rft.errors import InputError
+from rft.types import Decoding
+
+
+class GumbelNoise(LogitsProcessor):
+    """Makes the arg max of the logits a sample of their softmax (the Gumbel-max identity).
+
+    arg max_i (z_i - log E_i), with E_i independent and exponential(1), has the distribution
+    softmax(z). ``generate`` can then decode greedily and never touch torch's global random
+    state, which every other conversation in the process shares.
+    """
+
+    def __init__(self, seed: int | None, device: torch.device):
+        self.generator = torch.Generator(device=device)
+        if seed is None:
+            self.generator.seed()
+        else:
+            self.generator.manual_seed(seed)
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        noise_B_V = torch.empty_like(scores).exponential_(generator=self.generator)  # [B, V]
+        # An exponential of exactly 0 would lift a forbidden token's -inf to nan.
+        return scores - noise_B_V.clamp_min_(torch.finfo(scores.dtype).tiny).log_()  # type: ignore[return-value]
+
+
+class OnToken(StoppingCriteria):
+    """Calls ``hear(newest token id)`` once a token; stops when it says so. Batch size 1."""
+
+    def __init__(self, hear: Callable[[int], bool]):
+        self.hear = hear
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        stop = self.hear(int(input_ids[0, -1]))
+        return torch.full((input_ids.shape[0],), stop, dtype=torch.bool, device=input_ids.device)
+
+
+class Unfolding:
+    """Token ids in, text out, piece by piece: the pieces add up to the decoding of all ids.
+
+    A character of several bytes may be spread over tokens, and a tokenizer may write a token
+    differently at the start of a text. So the newest ids are decoded behind those of the last
+    piece, and a piece that ends within a character is held back until it is whole.
+    """
+
+    def __init__(self, decode: Callable[[list[int]], str]):
+        self.decode = decode
+        self.ids: list[int] = []
+        self.start = self.shown = 0  # ids[start:shown] is the piece given last
+
+    def feed(self, token: int, *, last: bool = False) -> str:
+        """The text that ``token`` completes; empty while a character is not whole."""
+        self.ids.append(token)
+        return self._piece(last)
+
+    def rest(self) -> str:
+        """What was still held back, incomplete as it may be. For the end of a completion."""
+        return self._piece(True)
+
+    def _piece(self, last: bool) -> str:
+        before = self.decode(self.ids[self.start : self.shown])
+        now = self.decode(self.ids[self.start :])
+        if not last and now.endswith("\ufffd"):
+            return ""
+        self.start, self.shown = self.shown, len(self.ids)
+        return now[len(before) :]
+
+
+def check(decoding: Decoding) -> None:
+    """InputError for a setting that means nothing."""
+    wrong = {
+        "temperature": not 0 <= decoding.temperature <= 100,
+        "top_p": not 0 < decoding.top_p <= 1,
+        "top_k": decoding.top_k < 0,
+        "max_new_tokens": decoding.max_new_tokens < 1,
+        "max_pixels": decoding.max_pixels < 1,
+    }
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            raise InputError(f"{name} = {getattr(decoding, name)} is out of range: change it.")
+
+
+def processors(decoding: Decoding, device: torch.device) -> LogitsProcessorList:
+    """The logits processors of these settings, in transformers' own order; none for greedy."""
+    chain = LogitsProcessorList()
+    if decoding.temperature == 0:
+        return chain
+    chain.append(TemperatureLogitsWarper(float(decoding.temperature)))
+    if decoding.top_k > 0:
+        chain.append(TopKLogitsWarper(decoding.top_k))
+    if decoding.top_p < 1:
+        chain.append(TopPLogitsWarper(decoding.top_p))
+    chain.append(GumbelNoise(decoding.seed, device))
+    return chain
+
+
+def settings(decoding: Decoding, room: int, eos: list[int], pad: int) -> GenerationConfig:
+    """What ``generate`` is told; ``room`` is how many tokens the context has left."""
+    return GenerationConfig(
+        do_sample=False,  # sampling is in the processors
+        max_new_tokens=min(decoding.max_new_tokens, room),
+        eos_token_id=eos,
+        pad_token_id=pad,
+        use_cache=True,
+    )

@@ -1,0 +1,201 @@
+"""From a checkpoint folder to a model in memory: device, dtype, and every way it can fail.
+
+The same code for all checkpoints: whole models and PEFT adapters of the supported families,
+safetensors only, never remote code. Whatever is wrong ends in one sentence with its remedy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    PreTrainedModel,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2VLForConditionalGeneration,
+)
+
+from rft import checkpoint, hub, machine
+from rft.errors import CheckpointError, MemoryShort
+from rft.processor import QwenVLProcessor, load_processor
+
+CLASSES: dict[str, type[PreTrainedModel]] = {
+    "qwen2_vl": Qwen2VLForConditionalGeneration,
+    "qwen2_5_vl": Qwen2_5_VLForConditionalGeneration,
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model on its device, in eval mode, and its processor."""
+
+    name: str
+    model: PreTrainedModel
+    processor: QwenVLProcessor
+
+
+def find(where: Path | str) -> Path:
+    """The folder of a checkpoint: itself, or the cached snapshot of a Hub id."""
+    if Path(where).expanduser().is_dir():
+        return Path(where).expanduser()
+    found = hub.snapshot(str(where)) if str(where).count("/") == 1 else None
+    if found is None:
+        raise CheckpointError(
+            f"{where} is neither a folder nor a downloaded checkpoint: check the path, or "
+            "choose it in the app, which downloads it."
+        )
+    return found
+
+
+def load_model(where: Path | str, *, device: str | None = None) -> Loaded:
+    """Load a checkpoint. CheckpointError or MemoryShort says what is wrong and what to do.
+
+    Everything that can be judged from files is judged before memory is touched.
+    """
+    folder = find(where)
+    facts = checkpoint.inspect(folder)
+    adapter = facts if facts.base is not None else None
+    whole = checkpoint.inspect(find(facts.base)) if facts.base is not None else facts
+    if whole.family is None:
+        raise CheckpointError(f"{folder} is an adapter of an adapter: merge the first into a base.")
+    name = folder.name if isinstance(where, Path) else str(where).rstrip("/").split("/")[-1]
+    processor = _processor(folder, whole)
+    target = torch.device(device) if device else best_device(whole.parameters)
+    dtype = fitting_dtype(target, whole.parameters, name)
+    try:
+        model = _weights(whole, target, dtype)
+        if adapter is not None:
+            model = _adapted(model, adapter)
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{folder} cannot be loaded ({_first_line(error)}): fetch or save it again."
+        ) from error
+    except (RuntimeError, MemoryError) as error:
+        if is_memory_error(error):
+            error.__traceback__ = None  # its frames hold what was loaded so far
+            machine.give_back()
+            raise MemoryShort(
+                f"{name} ran out of memory while it was loaded on {target}: release another "
+                "checkpoint, close other programs, or choose a smaller one."
+            ) from None
+        if "size mismatch" in str(error) or "mismatched" in str(error):
+            raise CheckpointError(
+                f"The weights of {folder} do not fit its config.json: fetch or save it again."
+            ) from error
+        raise
+    return Loaded(name, model.eval(), processor)
+
+
+def _processor(folder: Path, whole: checkpoint.Facts) -> QwenVLProcessor:
+    """The checkpoint's own processor, else its base's, else a cached Qwen base's."""
+    assert whole.family is not None
+    source = folder if hub.has_processor(folder) else None
+    source = source or hub.processor_folder(whole.folder, whole.family)
+    try:
+        processor = load_processor(source)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"The tokenizer or image processor in {source} cannot be read "
+            f"({_first_line(error)}): fetch or save it again."
+        ) from error
+    if processor.chat_template is None:
+        file = source / "chat_template.json"  # where older repositories keep it
+        template = checkpoint.read_json(file).get("chat_template") if file.is_file() else None
+        if not isinstance(template, str):
+            raise CheckpointError(
+                f"{source} has no chat template: copy chat_template.jinja from its base model."
+            )
+        processor.chat_template = template
+    return processor
+
+
+def _weights(facts: checkpoint.Facts, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
+    assert facts.family is not None
+    options: dict[str, Any] = {"device_map": {"": device}} if device.type == "cuda" else {}
+    # The annotation in transformers forgets the pair that output_loading_info returns.
+    loaded: Any = CLASSES[facts.family].from_pretrained(
+        facts.folder,
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        attn_implementation="sdpa",
+        output_loading_info=True,
+        **options,
+    )
+    model, info = loaded
+    # transformers fills what is missing with random numbers and only warns.
+    if info["missing_keys"] or info["mismatched_keys"]:
+        gaps = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+        raise CheckpointError(
+            f"{facts.folder} lacks {len(gaps)} of its weights (first: {gaps[0]}): "
+            "fetch or save it again."
+        )
+    placed: PreTrainedModel = model if device.type == "cuda" else model.to(device)
+    return placed
+
+
+def _adapted(model: PreTrainedModel, facts: checkpoint.Facts) -> PreTrainedModel:
+    from peft import PeftModel
+
+    adapted = PeftModel.from_pretrained(model, str(facts.folder), local_files_only=True)
+    own = (".lora_", ".modules_to_save.")
+    names = [name for name, _ in adapted.named_parameters()]
+    applied = sum(any(part in name for part in own) for name in names)
+    # "Trained, but nothing changed": an adapter whose names match nothing is loaded silently.
+    if applied != facts.tensors:
+        raise CheckpointError(
+            f"{facts.folder} does not fit its base: {applied} of its {facts.tensors} weights "
+            "were applied. Point base_model_name_or_path at the model that it was trained on."
+        )
+    return adapted.merge_and_unload()
+
+
+def best_device(parameters: int) -> torch.device:
+    """A GPU that has room for the model in two bytes a parameter, else the CPU."""
+    if torch.cuda.is_available():
+        room = [torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())]
+        best = max(range(len(room)), key=room.__getitem__)
+        if room[best] > 2 * parameters:
+            return torch.device("cuda", best)
+    elif torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def fitting_dtype(device: torch.device, parameters: int, name: str) -> torch.dtype:
+    """bf16 on a GPU (fp16 where it has none), on a CPU float32 where that fits comfortably.
+
+    MemoryShort where even two bytes a parameter exceed what a CPU has free: the system would
+    not refuse such a load, it would end the process.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "mps":
+        return torch.bfloat16
+    free = machine.memory().main
+    if machine.cpu_weight_bytes(parameters, free) == 4 * parameters:
+        return torch.float32
+    if 2 * parameters > free:
+        raise MemoryShort(
+            f"{name} needs {machine.gb(2 * parameters)}, this machine has {machine.gb(free)} "
+            "free: close other programs or choose a smaller checkpoint."
+        )
+    return torch.bfloat16
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whichever device and from whichever layer."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    told = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+    return isinstance(error, RuntimeError) and any(t in str(error).lower() for t in told)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,74 @@
+"""What this machine has free, and how to give memory back.
+
+Imports no torch; uses it only where it is already loaded.
+"""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import psutil
+
+#: On a CPU, float32 weights may take this share of free memory; beyond it, bf16 halves them.
+COMFORT = 0.5
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Free bytes of main memory, and of the roomiest GPU (0 where there is none)."""
+
+    main: int
+    gpu: int = 0
+
+    def place(self, need: int) -> tuple[bool, int]:
+        """Where ``need`` bytes would go: (whether to the GPU, what is free there)."""
+        to_gpu = need <= self.gpu or (need > self.main and self.gpu > self.main)
+        return to_gpu, self.gpu if to_gpu else self.main
+
+
+def memory() -> Memory:
+    """What is free now."""
+    return Memory(psutil.virtual_memory().available, gpu_free())
+
+
+def gpu_free() -> int:
+    """Free bytes of the roomiest NVIDIA GPU, 0 where there is none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return max(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return 0
+    query = [program, "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        listed = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return 0  # a driver that does not answer is a GPU that cannot be used
+    lines = [line.strip() for line in listed.stdout.splitlines()]
+    return max((int(line) * 2**20 for line in lines if line.isdigit()), default=0)
+
+
+def cpu_weight_bytes(parameters: int, free: int) -> int:
+    """What a model's weights take on a CPU: float32 where that is comfortable, else bf16."""
+    return 4 * parameters if 4 * parameters <= COMFORT * free else 2 * parameters
+
+
+def give_back() -> None:
+    """Return memory that nothing refers to any more to the system and to the GPU."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def gb(count: int) -> str:
+    """17.8e9 -> "17.8 GB", 12e6 -> "12 MB"."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{max(count / 1e6, 0):.0f} MB"
