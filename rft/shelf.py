@@ -69,7 +69,7 @@ def files(path: Path, task: TaskName | None, split: Split | None) -> list[Path]:
     """
     if not path.exists():
         raise InputError(f"{path} does not exist. Name a data folder, or a JSON or JSONL file.")
-    there = [path] if path.is_file() else _listed(path)
+    there = [path.absolute()] if path.is_file() else _listed(path.absolute())
     if not there:
         raise InputError(f"{path} holds no JSON or JSONL file. Name a data folder.")
     fitting = [
@@ -77,6 +77,7 @@ def files(path: Path, task: TaskName | None, split: Split | None) -> list[Path]:
         for file in there
         if (task is None or task_of(file) in (task, None))
         and (split is None or split_of(file) in (split, None))
+        and not (split == "train" and file.parent.name == "test_jsons")
     ]
     if not fitting:
         wanted = " ".join(word for word in (task, split) if word)

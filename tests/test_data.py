@@ -231,6 +231,13 @@ def test_rl_form_sft_form_and_lines(tmp_path):
     ]
 
 
+def test_a_relative_path_from_inside_the_folder(tmp_path, monkeypatch):
+    folder = folder_of(tmp_path, [row()])
+    monkeypatch.chdir(folder / "test_jsons")
+    (found,) = load(Path("Visual-Counting-id-test-1k.json"))
+    assert found.images == (folder / "images/test_images/a.png",)
+
+
 def test_a_file_without_a_telling_name(tmp_path):
     Image.new("RGB", (28, 28)).save(tmp_path / "a.png")
     file = tmp_path / "mine.json"

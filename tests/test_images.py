@@ -219,7 +219,9 @@ def test_transparency_is_laid_on_white():
     assert near(half.getpixel((3, 3)), (127, 127, 127), 2)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBa", "La", "YCbCr", "HSV", "RGBX", "LAB"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGBa", "La", "YCbCr", "HSV", "RGBX", "LAB"]
+)
 def test_other_modes_of_decoded_images(mode):
     base = scene()
     if mode in ("RGBa", "La", "PA"):
@@ -232,6 +234,11 @@ def test_other_modes_of_decoded_images(mode):
 def test_of_an_animation_the_first_frame(form):
     frames = [scene(), Image.new("RGB", (60, 40), GREEN), Image.new("RGB", (60, 40), WHITE)]
     data = encoded(frames[0], form, save_all=True, append_images=frames[1:])
+    assert near(open_image(data).getpixel((5, 5)), BLUE)
+
+
+def test_a_phone_photo_with_a_second_picture_inside():
+    data = encoded(scene(), "MPO", save_all=True, append_images=[Image.new("RGB", (60, 40), GREEN)])
     assert near(open_image(data).getpixel((5, 5)), BLUE)
 
 
