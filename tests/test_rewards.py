@@ -160,10 +160,7 @@ def test_math_tolerance_falls_back_like_accuracy() -> None:
     assert give("math_tolerance", "0", "0") == 1
 
 
-@given(
-    st.floats(-1e6, 1e6, allow_nan=False),
-    st.floats(-1e6, 1e6, allow_nan=False, allow_subnormal=False),
-)
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_tolerance_stays_within_0_and_1(said: float, gold: float) -> None:
     assert 0 <= tolerance(said, gold) <= 1
     assert not math.isnan(tolerance(said, gold))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
-from rft import scenes
+from rft import scenes, tasks
 from rft.calls import FUNCTIONS, exact_calls
 from rft.parse import parse
 from rft.tasks import SPATIAL_INSTRUCTION, TASKS, is_choice, prompt_for, trained_instruction
@@ -64,6 +66,15 @@ def test_a_user_s_own_instruction() -> None:
     before = prompt_for("spatial", "Q?", instruction="Rules.\n")
     assert before.startswith("Rules.\n\nQ? Output the thinking process")
     assert prompt_for("counting", "Q?", instruction=" \n") == prompt_for("counting", "Q?")
+
+
+def test_the_trained_instruction_is_known_by_its_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The trained text is not ours to keep here, so another one stands in for it.
+    digest = hashlib.sha256(b"Rules: {Question}").hexdigest()
+    monkeypatch.setattr(tasks, "TRAINED_INSTRUCTION_SHA256", digest)
+    assert trained_instruction("Rules: {Question}")
+    assert trained_instruction("Rules: {Question}\n")
+    assert not trained_instruction("Rules: {Question}!")
 
 
 @pytest.mark.parametrize(
