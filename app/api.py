@@ -1,0 +1,110 @@
+"""``/chat``: the one public endpoint, to ask a checkpoint from a program and stream its reply."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.conversation import Said
+from app.faults import told
+from app.panel import FREE, PAPER, decoding_of, task_of
+from app.room import Room, card_or_default, checked, prompt, ready
+from app.writing import written
+from rft import zoo
+from rft.images import open_images
+from rft.tasks import TASKS
+from rft.types import Turn
+
+SLOTS = 1  #: replies at a time: more would share the same processor and slow each other
+QUEUE = "reply"  #: the queue that the page and the endpoint share
+
+ABOUT = (
+    "Ask a checkpoint about images and stream its reply: each value is an object with "
+    "thinking, answer, text, status (thinking, answering, done, stopped, cut, failed) and stats."
+)
+_STATUS = {"eos": "done", "stop": "stopped", "length": "cut", "error": "failed"}
+
+
+def endpoint(room: Room) -> None:
+    """Register ``/chat`` in the page under construction."""
+
+    @told
+    def chat(
+        question: str,
+        images: list[str] | None,
+        checkpoint: str,
+        task: str,
+        answer_kind: Any,
+        temperature: float,
+        top_p: float,
+        top_k: int,
+        max_tokens: int,
+        kilopixels: int,
+        seed: int | None,
+    ) -> Iterator[dict[str, Any]]:
+        text = checked(question)
+        card = zoo.card_for(checkpoint) if checkpoint.strip() else card_or_default(None)
+        ready(card)
+        pictures = open_images([path(file) for file in images or []])
+        turn = Turn("user", prompt(card, task_of(task), text, answer_kind), tuple(pictures))
+        decoding = decoding_of(temperature, top_p, top_k, max_tokens, kilopixels, seed)
+        stop = threading.Event()
+        for said in written(room.engine, card, [turn], decoding, stop):
+            yield reported(said)
+
+    tasks = [*TASKS, FREE]
+    inputs: list[Any] = [
+        gr.Textbox(label="question"),
+        gr.File(label="images", file_count="multiple"),
+        gr.Textbox("", label="checkpoint"),
+        gr.Dropdown(tasks, value=FREE, label="task"),
+        gr.Dropdown(["auto", "choice", "number"], value="auto", label="answer_kind"),
+        gr.Number(PAPER.temperature, label="temperature"),
+        gr.Number(PAPER.top_p, label="top_p"),
+        gr.Number(PAPER.top_k, label="top_k"),
+        gr.Number(PAPER.max_new_tokens, label="max_tokens"),
+        gr.Number(PAPER.max_pixels // 1000, label="kilopixels"),
+        gr.Number(None, label="seed", precision=0),
+    ]
+    outputs = gr.JSON(label="reply")
+    trigger = gr.Button("chat")
+    for component in [*inputs, outputs, trigger]:
+        component.visible = False
+    trigger.click(
+        chat,
+        inputs,
+        [outputs],
+        api_name="chat",
+        api_description=ABOUT,
+        concurrency_limit=SLOTS,
+        concurrency_id=QUEUE,
+    )
+
+
+def reported(said: Said) -> dict[str, Any]:
+    """A snapshot of a reply, as the endpoint gives it."""
+    reply = said.reply
+    running = "thinking" if reply.phase in ("start", "thinking") else "answering"
+    return {
+        "thinking": reply.thinking,
+        "answer": reply.final,
+        "text": said.text,
+        "status": _STATUS.get(said.end, running),
+        "note": said.note,
+        "stats": {
+            "tokens": said.tokens,
+            "seconds": round(said.seconds, 3),
+            "first_token_seconds": said.first_s,
+            "tokens_per_second": said.tokens_per_s,
+            "thinking_seconds": said.thought_s,
+        },
+    }
+
+
+def path(file: Any) -> Path:
+    """The file that Gradio accepted as an upload; it has checked that it is one."""
+    return Path(str(file))

@@ -1,0 +1,265 @@
+"""The Chat tab: its components, and which action each of them sets off.
+
+Handlers read, call the room, and return what app.render draws; all that is decided is decided
+elsewhere. Every endpoint in here is private to the page; the public one is in app.api.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app import api, examples, picker, render
+from app.conversation import Conversation
+from app.faults import told
+from app.panel import Panel, decoding_of, panel, task_of
+from app.room import Room, card_or_default, checked, prompt, verdict
+from rft import zoo
+from rft.errors import InputError, StudioError
+
+STORAGE_KEY = "reason-rft-studio"
+#: Gradio wants one to store state across restarts. It hides nothing: what must not be guessed
+#: is the conversation's id, and that is made by the server.
+STORAGE_SECRET = "reason-rft-studio"
+
+_SHELF = '<div id="zoo" popover="auto" role="dialog" aria-label="Checkpoints">${value}</div>'
+_PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+_AT_ONCE: dict[str, Any] = {**_PRIVATE, "queue": False}
+
+
+@dataclass(frozen=True)
+class _Page:
+    """The components that handlers write to."""
+
+    session: gr.BrowserState
+    transcript: gr.HTML
+    live: gr.HTML
+    composer: gr.MultimodalTextbox
+    parcel: gr.HTML
+    panel: Panel
+
+
+def tab(demo: gr.Blocks, room: Room) -> None:
+    """Lay out the chat and wire it to ``room``."""
+    session = gr.BrowserState({}, storage_key=STORAGE_KEY, secret=STORAGE_SECRET)
+    with gr.Row(elem_id="chat"):
+        side = panel()
+        with gr.Column(elem_id="talk"):
+            with gr.Column(elem_id="scroll"):
+                transcript = _html(
+                    "transcript", "['example', 'resend', 'wipe', 'export']", examples.welcome(None)
+                )
+                live = _html("live", "['again']")
+            composer = gr.MultimodalTextbox(
+                placeholder="Ask about the image…",
+                file_count="multiple",
+                file_types=["image", ".heic", ".heif"],
+                sources=["upload"],
+                show_label=False,
+                label="Question",
+                container=False,
+                lines=1,
+                max_lines=6,
+                max_plain_text_length=1_000_000,  # long text is refused, not made a file
+                elem_id="composer",
+            )
+        shelf = _html("shelf", "['choose']", template=_SHELF)
+        parcel = gr.HTML(
+            "",
+            html_template="",
+            js_on_load="watch('value', () => studio.save(props.value))",
+            visible="hidden",
+            elem_id="parcel",
+        )
+    page = _Page(session, transcript, live, composer, parcel, side)
+    _wire_asking(page, room)
+    _wire_rest(page, shelf, demo, room)
+    api.endpoint(room)
+
+
+def _html(elem_id: str, events: str, value: str = "", template: str = "${value}") -> gr.HTML:
+    """A part of the page that the server draws and whose buttons set off named events."""
+    return gr.HTML(
+        value,
+        html_template=template,
+        js_on_load=f"studio.wire(element, trigger, watch, {events})",
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
+
+
+def _wire_asking(page: _Page, room: Room) -> None:
+    """Everything that ends in a reply: first the question is taken, then it is answered."""
+    side, session = page.panel, page.session
+    drawn = [session, page.transcript, page.live, page.composer]
+
+    @told
+    def ask(message: dict[str, Any], kept: dict[str, Any], task: str, kind: Any) -> Any:
+        chat, card = room.open(kept.get("chat")), card_or_default(kept.get("card"))
+        files = [api.path(file) for file in message["files"]]
+        chat = room.ask(chat, card, message["text"], files, task_of(task), kind)
+        return asked(kept, chat, gr.MultimodalTextbox(None, submit_btn=False, stop_btn=True))
+
+    @told
+    def ask_example(kept: dict[str, Any], event: gr.EventData) -> Any:
+        chat, card = room.open(kept.get("chat")), card_or_default(kept.get("card"))
+        problem = examples.example(event.key).problem
+        return asked(kept, room.ask_problem(chat, card, problem))
+
+    @told
+    def ask_again(kept: dict[str, Any]) -> Any:
+        card = card_or_default(kept.get("card"))
+        return asked(kept, room.again(room.open(kept.get("chat")), card))
+
+    @told
+    def ask_edited(kept: dict[str, Any], event: gr.EventData) -> Any:
+        chat, card = room.open(kept.get("chat")), card_or_default(kept.get("card"))
+        return asked(kept, room.edit(chat, card, int(event.index), event.text))
+
+    def asked(kept: dict[str, Any], chat: Conversation, composer: Any = None) -> Any:
+        composer = composer or gr.MultimodalTextbox(submit_btn=False, stop_btn=True)
+        return {**kept, "chat": chat.id}, *_drawn(room, chat), composer
+
+    @told
+    def reply(kept: dict[str, Any], *controls: Any) -> Iterator[str]:
+        chat, card = room.store.load(kept.get("chat")), card_or_default(kept.get("card"))
+        for grown in room.reply(chat, card, decoding_of(*controls)):
+            yield _live(grown)
+
+    def fits(message: dict[str, Any], *_: Any) -> Any:
+        try:
+            checked(message["text"])
+        except InputError as error:
+            return [gr.validate(False, str(error)), *[gr.validate(True, "")] * 3]
+        return [gr.validate(True, "")] * 4
+
+    starts = [
+        page.composer.submit(
+            ask, [page.composer, session, side.task, side.kind], drawn, validator=fits, **_PRIVATE
+        ),
+        page.transcript.example(ask_example, [session], drawn, **_PRIVATE),
+        side.examples.example(ask_example, [session], drawn, **_PRIVATE),
+        page.live.again(ask_again, [session], drawn, **_PRIVATE),
+        page.transcript.resend(ask_edited, [session], drawn, **_PRIVATE),
+    ]
+    for start in starts:
+        start.success(
+            reply,
+            [session, *side.controls],
+            [page.live],
+            concurrency_limit=api.SLOTS,
+            concurrency_id=api.QUEUE,
+            api_visibility="private",
+            show_progress="minimal",
+        ).then(_idle, None, [page.composer], **_AT_ONCE)
+
+
+def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None:
+    """Stopping, clearing, exporting, choosing a checkpoint, and the page's own state."""
+    side, session = page.panel, page.session
+
+    @told
+    def stop(kept: dict[str, Any]) -> Any:
+        chat = room.stop(room.store.load(kept.get("chat")))
+        waiting = chat.last is not None and chat.last.said.end == "waiting"
+        return (gr.skip(), gr.skip()) if waiting else (_live(chat), _idle())
+
+    @told
+    def clear(kept: dict[str, Any]) -> Any:
+        room.clear(room.store.load(kept.get("chat")))
+        card = card_or_default(kept.get("card"))
+        return {**kept, "chat": None}, examples.welcome(card.task), "", _idle()
+
+    @told
+    def export(kept: dict[str, Any]) -> dict[str, Any]:
+        return room.store.export(room.open(kept.get("chat")))
+
+    @told
+    def choose(kept: dict[str, Any], event: gr.EventData) -> Any:
+        card = zoo.card_for(event.card)
+        chat = room.open(kept.get("chat"))
+        empty = gr.skip() if chat.exchanges else examples.welcome(card.task)
+        task = gr.skip() if card.task is None else card.task
+        return {**kept, "card": card.id}, picker.chosen(card, zoo.state(card)), task, empty
+
+    def browse(kept: dict[str, Any]) -> str:
+        return _shelf(card_or_default(kept.get("card")))
+
+    @told
+    def fetch(kept: dict[str, Any]) -> Iterator[str]:
+        card = card_or_default(kept.get("card"))
+        for progress in zoo.fetch(card):
+            yield picker.chosen(card, zoo.state(card), progress)
+        yield picker.chosen(card, zoo.state(card))
+
+    def restore(kept: dict[str, Any]) -> Any:
+        chat, card = room.open(kept.get("chat")), card_or_default(kept.get("card"))
+        state = zoo.state(card)
+        values = side.restored(kept.get("controls"), card.task)
+        return *_drawn(room, chat), picker.chosen(card, state), _idle(), *values
+
+    def preview(kept: dict[str, Any], message: dict[str, Any], task: str, kind: Any) -> str:
+        text = message["text"].strip() or "‹your question›"
+        return _preview(card_or_default(kept.get("card")), text, task, kind)
+
+    page.composer.stop(stop, [session], [page.live, page.composer], **_AT_ONCE)
+    page.transcript.wipe(
+        clear, [session], [session, page.transcript, page.live, page.composer], **_AT_ONCE
+    )
+    page.transcript.export(export, [session], [page.parcel], **_AT_ONCE)
+    chosen = [session, side.card, side.task, page.transcript]
+    shelf.choose(choose, [session], chosen, **_PRIVATE)
+    side.card.browse(browse, [session], [shelf], **_AT_ONCE)
+    side.card.fetch(fetch, [session], [side.card], concurrency_limit=4, **_PRIVATE)
+    asked = [session, page.composer, side.task, side.kind]
+    gr.on(
+        [side.prompt.expand, side.task.change, side.kind.change, side.card.change],
+        preview,
+        asked,
+        [side.preview],
+        **_AT_ONCE,
+    )
+    side.wire(session)
+    first = [page.transcript, page.live, side.card, page.composer, *side.remembered]
+    demo.load(restore, [session], first, **_PRIVATE)
+
+
+def _drawn(room: Room, chat: Conversation) -> tuple[str, str]:
+    """The settled part of the conversation and the last reply."""
+    if not chat.exchanges:
+        return examples.welcome(None), ""
+    verdicts = [verdict(exchange) for exchange in chat.exchanges]
+
+    def address(name: str) -> str:
+        return f"gradio_api/file={room.store.picture(chat.id, name)}"
+
+    return render.settled(chat.exchanges, verdicts, address), _live(chat)
+
+
+def _live(chat: Conversation) -> str:
+    last = chat.last
+    if last is None:
+        return ""
+    return render.answer(last.said, len(chat.exchanges) - 1, verdict(last), last=True)
+
+
+def _idle() -> Any:
+    return gr.MultimodalTextbox(submit_btn=True, stop_btn=False)
+
+
+def _shelf(card: zoo.Card) -> str:
+    known = zoo.cards()
+    if all(card.id != other.id for other in known):
+        known = [card, *known]
+    memory = zoo.machine.memory()
+    return picker.shelf(known, {item.id: zoo.state(item, memory) for item in known}, card.id)
+
+
+def _preview(card: zoo.Card, question: str, task: str, kind: Any) -> str:
+    try:
+        return render.prompt_preview(prompt(card, task_of(task), question, kind))
+    except StudioError as error:
+        return render.prompt_preview("", str(error))

@@ -1,0 +1,137 @@
+"""A conversation: questions asked and what came back, and its forms as JSON and as turns.
+
+Plain frozen data. Knows no page, no model and no folder: images are named, not opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from rft.errors import InputError
+from rft.parse import parse
+from rft.types import Reply, TaskName, Turn
+
+AnswerKind = Literal["auto", "choice", "number"]
+End = Literal["waiting", "eos", "length", "stop", "error", "lost"]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a person asked. ``prompt`` is the text as the model was given it.
+
+    ``kind`` is what sort of answer the prompt asks for, ``gold`` the right one where known.
+    """
+
+    question: str
+    prompt: str
+    images: tuple[str, ...] = ()
+    task: TaskName | None = None
+    kind: AnswerKind = "auto"
+    gold: str | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a checkpoint replied: the raw text and how it came.
+
+    ``end`` is "waiting" while the reply is being written, "lost" when the server went away
+    in the middle; ``note`` is the sentence shown for a wait or an error, ``done`` its share.
+    ``thought_s`` is the time from the first token to the end of the reasoning.
+    """
+
+    text: str = ""
+    end: End = "waiting"
+    card: str = ""
+    title: str = ""
+    stage: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+    first_s: float | None = None
+    thought_s: float | None = None
+    note: str = ""
+    done: float | None = None
+
+    @property
+    def reply(self) -> Reply:
+        """The text, taken apart."""
+        return parse(self.text)
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Decoding speed after the first token, None where it cannot be told."""
+        if self.first_s is None or self.tokens < 2 or self.seconds <= self.first_s:
+            return None
+        return (self.tokens - 1) / (self.seconds - self.first_s)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A question and its reply."""
+
+    ask: Ask
+    said: Said
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """An unguessable id and the exchanges in order."""
+
+    id: str
+    exchanges: tuple[Exchange, ...] = ()
+
+    @property
+    def last(self) -> Exchange | None:
+        """The latest exchange."""
+        return self.exchanges[-1] if self.exchanges else None
+
+    def asking(self, ask: Ask, said: Said) -> Conversation:
+        """With a question added, its reply still to come."""
+        return replace(self, exchanges=(*self.exchanges, Exchange(ask, said)))
+
+    def before(self, index: int) -> Conversation:
+        """Cut off before the exchange ``index``, to ask it again."""
+        if not 0 <= index < len(self.exchanges):
+            raise InputError("That question is no longer in the conversation. Reload the page.")
+        return replace(self, exchanges=self.exchanges[:index])
+
+    def replying(self, said: Said) -> Conversation:
+        """With the last reply replaced."""
+        last = self.exchanges[-1]
+        return replace(self, exchanges=(*self.exchanges[:-1], replace(last, said=said)))
+
+    def turns(self, picture: Callable[[str], Path]) -> list[Turn]:
+        """What the model is given for the reply to come.
+
+        Earlier reasoning is left out, as the checkpoints were never trained to read it; a
+        question whose reply failed before a word is left out with it.
+        """
+        turns: list[Turn] = []
+        for exchange in self.exchanges[:-1]:
+            final = exchange.said.reply.final
+            if final:
+                turns += [_turn(exchange.ask, picture), Turn("assistant", final)]
+        if self.last is not None:
+            turns.append(_turn(self.last.ask, picture))
+        return turns
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values; :func:`from_json` undoes it."""
+        return asdict(self)
+
+
+def from_json(record: dict[str, Any]) -> Conversation:
+    """Read what :meth:`Conversation.to_json` gave. Unknown keys are a TypeError."""
+    exchanges = tuple(
+        Exchange(
+            Ask(**{**item["ask"], "images": tuple(item["ask"]["images"])}), Said(**item["said"])
+        )
+        for item in record["exchanges"]
+    )
+    return Conversation(record["id"], exchanges)
+
+
+def _turn(ask: Ask, picture: Callable[[str], Path]) -> Turn:
+    return Turn("user", ask.prompt, tuple(picture(name) for name in ask.images))

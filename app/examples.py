@@ -1,0 +1,119 @@
+"""Examples to click: one procedural problem for each task and split that is not trained on.
+
+Drawn when first needed, a few milliseconds each; nothing is stored. Knows no component.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+from app.markup import plain
+from rft import scenes
+from rft.errors import InputError
+from rft.tasks import TASKS
+from rft.types import Problem, TaskName
+
+_SPLITS: dict[scenes.Split, str] = {
+    "id": "as trained",
+    "ood": "domain shift",
+    "ood-left": "seen from the left",
+    "ood-right": "seen from the right",
+}
+_THUMB = 168  # pixels; shown at half of it
+
+
+@dataclass(frozen=True)
+class Example:
+    """A problem by its address; ``seed`` was chosen for a picture that is good to look at."""
+
+    task: TaskName
+    split: scenes.Split
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Its name in the page."""
+        return f"{self.task}-{self.split}"
+
+    @property
+    def problem(self) -> Problem:
+        """The problem itself."""
+        return _drawn(self.task, self.split, self.seed)
+
+    @property
+    def title(self) -> str:
+        """The task and the split, in words."""
+        return f"{TASKS[self.task].title}, {_SPLITS[self.split]}"
+
+
+EXAMPLES = (
+    Example("counting", "id", 3),
+    Example("counting", "ood", 1),
+    Example("structure", "id", 1),
+    Example("structure", "ood", 1),
+    Example("spatial", "id", 1),
+    Example("spatial", "ood-left", 1),
+    Example("spatial", "ood-right", 1),
+)
+
+
+def example(key: str) -> Example:
+    """The example of that name; InputError where the page asks for one that is gone."""
+    for item in EXAMPLES:
+        if item.key == key:
+            return item
+    raise InputError("That example is no longer offered. Reload the page.")
+
+
+def strip() -> str:
+    """All examples as a row of pictures."""
+    items = "".join(
+        f'<li><button class="example" data-do="example" data-key="{item.key}" '
+        f'title="{plain(item.problem.question[:200])}" '
+        f'aria-label="Ask the example: {plain(item.title)}">'
+        f"{_pictures(item, _THUMB)}<span>{plain(TASKS[item.task].title)}"
+        f"<small>{_SPLITS[item.split]}</small></span></button></li>"
+        for item in EXAMPLES
+    )
+    return f'<h3>Examples</h3><ul class="examples">{items}</ul>'
+
+
+def welcome(task: TaskName | None) -> str:
+    """The empty conversation: one example set out, ready to be asked."""
+    item = next((item for item in EXAMPLES if item.task == task), EXAMPLES[0])
+    return (
+        '<section class="welcome"><div class="plate">'
+        f"{_pictures(item, 336)}</div>"
+        f'<div class="words"><p class="eyebrow">{plain(item.title)}</p>'
+        f'<p class="question">{plain(item.problem.question)}</p>'
+        f'<button class="primary" data-do="example" data-key="{item.key}">Watch it reason</button>'
+        '<div class="ghost"><p>The reasoning streams here, then folds.</p>'
+        "<p><b>?</b><span>The answer, checked against the gold one.</span></p></div>"
+        '<p class="hint">Or add an image of your own below, and ask.</p></div></section>'
+    )
+
+
+def _pictures(item: Example, size: int) -> str:
+    pictures = item.problem.images
+    names = ["Image"] if len(pictures) == 1 else ["Before", "After"]
+    return "".join(
+        f'<img src="{_data_url(picture, size)}" alt="{name}" width="{size}" height="{size}">'
+        for picture, name in zip(pictures, names, strict=True)
+        if isinstance(picture, Image.Image)
+    )
+
+
+@functools.cache
+def _drawn(task: TaskName, split: scenes.Split, seed: int) -> Problem:
+    return scenes.make(task, split, seed)
+
+
+def _data_url(picture: Image.Image, size: int) -> str:
+    buffer = io.BytesIO()
+    picture.resize((size, size), Image.Resampling.LANCZOS).save(buffer, "WEBP", quality=88)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -1,0 +1,44 @@
+"""The one place where a StudioError becomes something a person sees.
+
+Anything else is a bug and passes through, to surface as one.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from rft.errors import StudioError
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+def told(handler: Handler) -> Handler:
+    """The handler, whose StudioErrors end as one sentence on the page (or at the client)."""
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def stream(*args: Any, **named: Any) -> Any:
+            try:
+                yield from handler(*args, **named)
+            except StudioError as error:
+                raise _sentence(error) from error
+
+        return stream  # type: ignore[return-value]
+
+    @functools.wraps(handler)
+    def call(*args: Any, **named: Any) -> Any:
+        try:
+            return handler(*args, **named)
+        except StudioError as error:
+            raise _sentence(error) from error
+
+    return call  # type: ignore[return-value]
+
+
+def _sentence(error: StudioError) -> gr.Error:
+    return gr.Error(str(error), title="Please check", print_exception=False)

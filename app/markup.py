@@ -1,0 +1,86 @@
+"""What a model or a person wrote, as HTML that can do nothing but be read.
+
+A list of what is allowed, not of what is forbidden: emphasis, lists, headings, code, line
+breaks and formulas. Links, images and HTML are not in the grammar, so they appear as the
+characters they are: nothing a model writes can load, run or lead anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+
+from app.mathml import formula
+
+LONGEST = 60_000  #: characters; no model here writes more, and a page must stay quick
+
+# Delimiters that models use. A single $ is left out: it is money more often than mathematics.
+# Of bounded length, so that a row of opening delimiters costs no more than linear time.
+_MATH = re.compile(
+    r"\\\((?P<inline>.{1,600}?)\\\)|\\\[(?P<block>.{1,600}?)\\\]|\$\$(?P<dollars>.{1,600}?)\$\$",
+    re.S,
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+def clean(text: str) -> str:
+    """Without control characters and without marks that turn the direction of writing."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def plain(text: str) -> str:
+    """Text as text: escaped, nothing interpreted."""
+    return escape(clean(text))
+
+
+def rich(text: str) -> str:
+    """Text with light Markdown and formulas, as inert HTML."""
+    return _GRAMMAR.render(clean(text)[:LONGEST])
+
+
+def _math(state: StateInline, silent: bool) -> bool:
+    if state.src[state.pos] not in "\\$":
+        return False
+    found = _MATH.match(state.src, state.pos, state.posMax)
+    if found is None:
+        return False
+    if not silent:
+        token = state.push("formula", "math", 0)
+        token.content = found["inline"] or found["block"] or found["dollars"]
+        token.meta = {"block": found["inline"] is None}
+    state.pos = found.end()
+    return True
+
+
+def _text(state: StateInline, silent: bool) -> bool:
+    # The stock rule does not stop at a $, so a formula in the middle of a line would be missed.
+    end = state.pos
+    while end < state.posMax and state.src[end] not in "\\$*_`\n[]!<>&{}~#":
+        end += 1
+    if end == state.pos:
+        return False
+    if not silent:
+        state.pending += state.src[state.pos : end]
+    state.pos = end
+    return True
+
+
+def _draw(_: RendererHTML, tokens: list[Token], at: int, *__: object) -> str:
+    return formula(tokens[at].content, block=tokens[at].meta["block"])
+
+
+def _grammar() -> MarkdownIt:
+    grammar = MarkdownIt("zero", {"breaks": True, "html": False})
+    grammar.enable(["heading", "list", "fence", "emphasis", "backticks", "newline"])
+    grammar.inline.ruler.at("text", _text)
+    grammar.inline.ruler.push("formula", _math)
+    grammar.add_render_rule("formula", _draw)
+    return grammar
+
+
+_GRAMMAR = _grammar()

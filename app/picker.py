@@ -1,0 +1,122 @@
+"""Checkpoint cards as HTML: the chosen one in the side panel, all of them to choose from.
+
+Pure; judges nothing: where a card stands is told by rft.zoo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from app.icons import icon
+from app.markup import plain
+from app.theme import STAGES, stage_look
+from rft.tasks import TASKS
+from rft.types import Progress
+from rft.zoo import Card, State
+
+STATES = {
+    "bundled": "bundled",
+    "cached": "on this machine",
+    "download": "to download",
+    "too-large": "too large",
+    "unavailable": "unavailable",
+}
+
+
+def badge(card: Card) -> str:
+    """The stage's dot and name."""
+    look = stage_look(card.stage)
+    return f'<span class="badge stage-{look.slug}"><i class="dot"></i>{look.name}</span>'
+
+
+def chosen(card: Card, state: State, progress: Progress | None = None) -> str:
+    """The card in use: what it is, how good, and whether it can run here."""
+    task = TASKS[card.task].title if card.task else "General"
+    facts = " · ".join(part for part in (plain(card.size), plain(task)) if part)
+    note = f'<p class="note">{plain(card.note)}</p>' if card.note else ""
+    return (
+        f'<section class="card stage-{stage_look(card.stage).slug}" aria-label="Checkpoint">'
+        f'<p class="row">{badge(card)}{_chip(state)}</p>'
+        f'<h2>{plain(card.title)}</h2><p class="facts">{facts}</p>'
+        f"{_numbers(card)}{note}{_standing(state, progress)}"
+        f'<p class="row"><button class="plain" data-do="browse">{icon("swap")}Change</button>'
+        f"{_fetch(state, progress)}</p></section>"
+    )
+
+
+def shelf(cards: Sequence[Card], states: Mapping[str, State], current: str) -> str:
+    """All cards, grouped by task and ordered by stage, and a field for any other checkpoint."""
+    groups = []
+    for task in (*TASKS, None):
+        members = [card for card in cards if card.task == task]
+        if members:
+            title = TASKS[task].title if task else "General and embodied"
+            members.sort(key=lambda card: (not card.bundled, card.size, _rank(card)))
+            items = "".join(_item(card, states[card.id], current) for card in members)
+            groups.append(f"<section><h3>{plain(title)}</h3><ul>{items}</ul></section>")
+    return (
+        '<header><h2>Choose a checkpoint</h2><button class="tool" data-do="shut" '
+        f'aria-label="Close">{icon("close")}</button></header>'
+        '<form class="typed" data-do="typed"><label for="typed-card">Any folder or Hub id</label>'
+        '<div class="row"><input id="typed-card" name="card" autocomplete="off" spellcheck="false" '
+        'placeholder="/path/to/checkpoint   or   owner/name">'
+        '<button class="plain" type="submit">Use</button></div></form>'
+        f'<div class="groups">{"".join(groups)}</div>'
+    )
+
+
+def _item(card: Card, state: State, current: str) -> str:
+    pressed = "true" if card.id == current else "false"
+    # Only where it holds a number or a remedy of this card's own; else a tooltip is enough.
+    telling = state.kind in ("too-large", "download") or (
+        state.kind == "unavailable" and card.folder is not None
+    )
+    why = f'<span class="why">{plain(state.sentence)}</span>' if telling else ""
+    return (
+        f'<li><button class="item {state.kind}" data-do="choose" data-card="{plain(card.id)}" '
+        f'title="{plain(state.sentence)}" '
+        f'aria-pressed="{pressed}"><span class="name">{badge(card)}<b>{plain(card.title)}</b></span>'
+        f'<span class="size">{plain(card.size)}</span>{_chip(state)}{why}</button></li>'
+    )
+
+
+def _rank(card: Card) -> int:
+    stages = list(STAGES)
+    return stages.index(card.stage) if card.stage in STAGES else len(stages)
+
+
+def _chip(state: State) -> str:
+    return f'<span class="state {state.kind}">{STATES[state.kind]}</span>'
+
+
+def _numbers(card: Card) -> str:
+    """Measured accuracy where this repository measured it, else the paper's."""
+    numbers = {name: str(value) for name, value in card.measured.items()}
+    source = "measured"
+    if not numbers:
+        numbers = {name: f"{value:g}" for name, value in card.reported.items()}
+        source = "reported, %"
+    if not numbers:
+        return ""
+    cells = "".join(
+        f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>"
+        for name, value in numbers.items()
+    )
+    return f'<dl class="numbers" aria-label="Accuracy">{cells}</dl><p class="source">{source}</p>'
+
+
+def _standing(state: State, progress: Progress | None) -> str:
+    if progress is None:
+        loud = state.kind in ("too-large", "unavailable")
+        return f'<p class="standing{" loud" if loud else ""}">{plain(state.sentence)}</p>'
+    share = "" if progress.done is None else f' style="width:{round(100 * progress.done)}%"'
+    return (
+        f'<p class="standing" role="status">{plain(progress.message)}</p>'
+        f'<span class="bar"><i{share}></i></span>'
+    )
+
+
+def _fetch(state: State, progress: Progress | None) -> str:
+    if state.kind != "download" or progress is not None:
+        return ""
+    return f'<button class="plain" data-do="fetch">{icon("save")}Download</button>'

@@ -1,0 +1,232 @@
+"""Conversations as HTML. Pure: what goes in decides what comes out, and nothing is kept.
+
+Everything that a person or a model wrote passes app.markup; nothing else may put text into
+the page. Knows no component, no file and no model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from app.conversation import Ask, Exchange, Said
+from app.icons import icon
+from app.markup import plain, rich
+from app.theme import STAGES, UNKNOWN_STAGE, reward_look
+from rft.types import Reply, Score
+
+Address = Callable[[str], str]
+
+_SHORT = 40  # characters; an answer up to this length is set big
+_CALL = re.compile(r"\w+\(\s*\w+\s*,\s*[^()]*\)")
+_ENDS = {
+    "stop": "Stopped. What was written so far is kept.",
+    "length": "Cut off at the token limit. Raise “Max tokens” to let it finish.",
+    "lost": "This reply was interrupted. Regenerate to ask again.",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the answer is right, and what each reward gave."""
+
+    right: bool
+    gold: str
+    scores: tuple[Score, ...] = ()
+    total: float = 0.0
+
+
+def question(ask: Ask, index: int, address: Address) -> str:
+    """What the person asked: images, words, and the prompt on demand."""
+    pictures = "".join(
+        f'<button class="shot" data-do="enlarge" aria-label="Enlarge image {n}">'
+        f'<img src="{plain(address(name))}" alt="{_picture_name(n, len(ask.images))}"></button>'
+        for n, name in enumerate(ask.images, 1)
+    )
+    strip = f'<div class="shots n{min(len(ask.images), 3)}">{pictures}</div>' if pictures else ""
+    prompt = ""
+    if ask.prompt != ask.question:
+        prompt = (
+            f'<details class="prompt" data-fold="p{index}"><summary>Prompt as sent</summary>'
+            f"<pre>{plain(ask.prompt)}</pre></details>"
+        )
+    edit = _action("edit", "edit", "Edit and ask again", index=index)
+    return (
+        f'<article class="ask" data-index="{index}" aria-label="You asked">{strip}'
+        f'<div class="words"><p class="question">{_lines(ask.question)}</p>'
+        f'<div class="under">{prompt}<span class="tools">{edit}</span></div></div></article>'
+    )
+
+
+def answer(said: Said, index: int, verdict: Verdict | None = None, *, last: bool = False) -> str:
+    """A reply in whatever state it is: waiting, thinking, answering, done, stopped, failed."""
+    reply = said.reply
+    busy = said.end == "waiting"
+    parts = [_byline(said), _wait(said) if busy and not said.text else ""]
+    if reply.thinking:
+        parts.append(_thinking(said, reply, index))
+    parts.append(_spoken(reply, verdict if not busy else None, busy))
+    if said.end == "error":
+        parts.append(f'<p class="trouble" role="alert">{plain(said.note)}</p>')
+    elif said.end in _ENDS:
+        parts.append(f'<p class="end">{_ENDS[said.end]}</p>')
+    parts.append(_footer(said, index, verdict, last=last))
+    return (
+        f'<article class="said {said.end} stage-{_slug(said.stage)}" '
+        f'data-index="{index}" aria-label="Reply" aria-busy="{str(busy).lower()}">'
+        f"{''.join(parts)}</article>"
+    )
+
+
+def settled(
+    exchanges: Sequence[Exchange], verdicts: Sequence[Verdict | None], address: Address
+) -> str:
+    """Everything but the last reply, which is written into a part of the page of its own."""
+    parts = [_TOOLBAR]
+    for index, (exchange, verdict) in enumerate(zip(exchanges, verdicts, strict=True)):
+        parts.append(question(exchange.ask, index, address))
+        if index < len(exchanges) - 1:
+            parts.append(answer(exchange.said, index, verdict))
+    return "".join(parts)
+
+
+def prompt_preview(text: str, note: str = "") -> str:
+    """The prompt around a question, for the fold in the side panel."""
+    foot = f'<p class="hint">{plain(note)}</p>' if note else ""
+    return f'<pre class="preview">{plain(text)}</pre>{foot}'
+
+
+def seconds(value: float) -> str:
+    """1.42 -> "1.4 s", 75 -> "1 min 15 s"."""
+    if value < 60:
+        return f"{value:.1f} s"
+    return f"{int(value) // 60} min {int(value) % 60} s"
+
+
+def _slug(stage: str) -> str:
+    return next((look.slug for name, look in STAGES.items() if name == stage), UNKNOWN_STAGE.slug)
+
+
+def _lines(text: str) -> str:
+    return plain(text).replace("\n", "<br>")
+
+
+def _picture_name(number: int, count: int) -> str:
+    return "Image" if count == 1 else f"Image {number} of {count}"
+
+
+def _byline(said: Said) -> str:
+    return f'<p class="byline"><i class="dot"></i>{plain(said.title)}</p>'
+
+
+def _wait(said: Said) -> str:
+    note = plain(said.note or "Looking at the image")
+    bar = ""
+    if said.done is not None:
+        share = round(100 * min(max(said.done, 0.0), 1.0))
+        bar = (
+            f'<span class="bar" role="progressbar" aria-valuenow="{share}" aria-valuemin="0" '
+            f'aria-valuemax="100" aria-label="{note}"><i style="width:{share}%"></i></span>'
+        )
+    return f'<div class="wait"><span class="pulse"></span><span>{note}</span>{bar}</div>'
+
+
+def _thinking(said: Said, reply: Reply, index: int) -> str:
+    open_now = said.end == "waiting" and reply.phase == "thinking"
+    spent = said.thought_s
+    if spent is None and said.first_s is not None:
+        spent = said.seconds - said.first_s
+    if open_now:
+        title = f'Thinking <time data-elapsed="{spent or 0:.2f}">{seconds(spent or 0)}</time>'
+    elif reply.phase == "thinking":
+        title = f"Thought for {seconds(spent or 0)}, unfinished"
+    else:
+        title = f"Thought for {seconds(spent or 0)}"
+    return (
+        f'<details class="think" data-fold="t{index}"{" open" if open_now else ""}>'
+        f'<summary>{title}</summary><div class="reasoning">{rich(reply.thinking)}</div></details>'
+    )
+
+
+def _spoken(reply: Reply, verdict: Verdict | None, busy: bool) -> str:
+    """The answer set apart; where no tag marks one, the text itself takes its place."""
+    parts = []
+    if reply.answer is not None:
+        if reply.lead:
+            parts.append(f'<div class="lead">{rich(reply.lead)}</div>')
+        parts.append(_set_big(reply.answer or ("" if busy else "no answer"), verdict))
+    elif reply.lead and len(reply.lead) <= _SHORT and "\n" not in reply.lead:
+        parts.append(_set_big(reply.lead, verdict))
+    elif reply.lead:
+        parts.append(f'<div class="lead">{rich(reply.lead)}</div>{_mark(verdict)}')
+    elif verdict is not None:
+        parts.append(_set_big("no answer", verdict))
+    return "".join(parts)
+
+
+def _set_big(text: str, verdict: Verdict | None) -> str:
+    calls = _CALL.findall(text)
+    if calls and not _CALL.sub("", text).strip(" ,\n."):
+        steps = "".join(f"<li>{plain(call)}</li>" for call in calls)
+        return f'<div class="answer calls"><ol>{steps}</ol>{_mark(verdict)}</div>'
+    size = "" if len(text) <= _SHORT else " long"
+    return f'<div class="answer{size}"><div class="value">{rich(text)}</div>{_mark(verdict)}</div>'
+
+
+def _mark(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return ""
+    word, kind = ("Right", "right") if verdict.right else ("Wrong", "wrong")
+    gold = f"<span>gold {plain(verdict.gold)}</span>"
+    return f'<p class="verdict {kind}">{icon(kind)}<b>{word}</b>{gold}</p>'
+
+
+def _footer(said: Said, index: int, verdict: Verdict | None, *, last: bool) -> str:
+    facts = []
+    if said.tokens:
+        facts.append(f"{said.tokens} tokens")
+    if (speed := said.tokens_per_s) is not None:
+        facts.append(f"{speed:.0f} tok/s" if speed >= 10 else f"{speed:.1f} tok/s")
+    if said.first_s is not None:
+        facts.append(f'<abbr title="time to first token">TTFT</abbr> {said.first_s:.2f} s')
+    spans = "".join(f"<span>{fact}</span>" for fact in facts)
+    if said.end == "waiting":
+        return f'<footer><span class="facts">{spans}</span></footer>'
+    tools = _action("again", "again", "Regenerate", index=index) if last else ""
+    if said.text:
+        tools = _action("copy", "copy", "Copy reply", text=said.text) + tools
+    return (
+        f'<footer><span class="facts">{spans}</span>{_rewards(verdict)}'
+        f'<span class="tools">{tools}</span></footer>'
+    )
+
+
+def _rewards(verdict: Verdict | None) -> str:
+    if verdict is None or not verdict.scores:
+        return ""
+    chips = "".join(
+        f'<span class="chip" style="--c:{reward_look(score.name).colour}" '
+        f'title="{plain(score.reason)}">{plain(score.name)} <b>{score.value:g}</b></span>'
+        for score in verdict.scores
+    )
+    return (
+        f'<span class="rewards" aria-label="Rewards">{chips}'
+        f'<span class="chip total">total <b>{verdict.total:g}</b></span></span>'
+    )
+
+
+def _action(do: str, picture: str, words: str, **data: object) -> str:
+    extra = "".join(f' data-{name}="{plain(str(value))}"' for name, value in data.items())
+    return (
+        f'<button class="tool" data-do="{do}" title="{words}" aria-label="{words}"{extra}>'
+        f"{icon(picture)}</button>"
+    )
+
+
+_TOOLBAR = (
+    '<div class="toolbar"><span class="tools">'
+    + _action("export", "save", "Export the conversation")
+    + _action("wipe", "clear", "Clear the conversation")
+    + "</span></div>"
+)

@@ -1,0 +1,200 @@
+"""What happens in the chat: asking, replying, stopping, asking again. No component in here.
+
+Conversations live in the store and are read anew for each action; the browser holds only the
+conversation's id. Two visitors share models and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from app.conversation import AnswerKind, Ask, Conversation, Exchange
+from app.markup import clean
+from app.render import Verdict
+from app.store import Store, lost
+from app.writing import Desk, beginning, written
+from rft import zoo
+from rft.engine import Engine
+from rft.errors import CheckpointError, InputError, StudioError
+from rft.images import open_images
+from rft.tasks import TASKS, prompt_for
+from rft.types import Decoding, Problem, Reply, TaskName
+
+_JUDGES = ("accuracy_robust", "function_exact")
+LONGEST_QUESTION = 8_000  #: characters; a page of text, far above any question of the tasks
+
+
+@dataclass
+class Room:
+    """The chat's working parts: where conversations lie, and who answers them."""
+
+    store: Store
+    engine: Engine = field(default_factory=Engine)
+    desk: Desk = field(default_factory=Desk)
+
+    def open(self, chat_id: object) -> Conversation:
+        """The conversation as it stands; a reply that nobody writes any more is marked lost."""
+        chat = self.store.load(chat_id)
+        return chat if self.desk.busy(chat.id) else lost(chat)
+
+    def ask(
+        self,
+        chat: Conversation,
+        card: zoo.Card,
+        question: str,
+        pictures: Sequence[Path],
+        task: TaskName | None,
+        kind: AnswerKind = "auto",
+    ) -> Conversation:
+        """A question of the visitor's own. InputError says what is wrong with it."""
+        text = checked(question)
+        self._free(chat)
+        ready(card)
+        names = self.store.keep(chat.id, open_images(pictures))
+        return self._add(chat, card, Ask(text, prompt(card, task, text, kind), names, task, kind))
+
+    def ask_problem(self, chat: Conversation, card: zoo.Card, problem: Problem) -> Conversation:
+        """A question whose gold answer is known."""
+        self._free(chat)
+        ready(card)
+        names = self.store.keep(chat.id, open_images(problem.images))
+        text = prompt(card, problem.task, problem.question)
+        ask = Ask(problem.question, text, names, problem.task, gold=problem.answer)
+        return self._add(chat, card, ask)
+
+    def again(self, chat: Conversation, card: zoo.Card) -> Conversation:
+        """The last question once more, to the checkpoint chosen now."""
+        self._free(chat)
+        ready(card)
+        if chat.last is None:
+            raise InputError("There is no question to ask again yet.")
+        ask = chat.last.ask
+        text = prompt(card, ask.task, ask.question, ask.kind)
+        return self._add(chat.before(len(chat.exchanges) - 1), card, replace(ask, prompt=text))
+
+    def edit(self, chat: Conversation, card: zoo.Card, index: int, question: str) -> Conversation:
+        """An earlier question in other words; what came after it is dropped.
+
+        Its gold answer was that of the other words, so it goes unless they are the same.
+        """
+        self._free(chat)
+        ready(card)
+        text, kept = checked(question), chat.before(index)
+        old = chat.exchanges[index].ask
+        gold = old.gold if text == old.question else None
+        ask = replace(old, question=text, prompt=prompt(card, old.task, text, old.kind), gold=gold)
+        return self._add(kept, card, ask)
+
+    def reply(
+        self, chat: Conversation, card: zoo.Card, decoding: Decoding
+    ) -> Iterator[Conversation]:
+        """The conversation while its last reply is being written, until it is written.
+
+        Whatever ends it, the tab that closes included, what was written is kept.
+        """
+        if chat.last is None or chat.last.said.end != "waiting" or self.desk.busy(chat.id):
+            return
+        stop = self.desk.take(chat.id)
+        turns = chat.turns(lambda name: self.store.picture(chat.id, name))
+        try:
+            for said in written(self.engine, card, turns, decoding, stop):
+                chat = chat.replying(said)
+                if said.end != "waiting":
+                    self.store.save(chat)
+                yield chat
+        finally:
+            stop.set()
+            last = chat.exchanges[-1].said
+            if last.end == "waiting":
+                self.store.save(chat.replying(replace(last, end="stop", note="", done=None)))
+            self.desk.leave(chat.id)
+
+    def stop(self, chat: Conversation) -> Conversation:
+        """End the reply: one being written within a token, one still in the queue at once."""
+        if self.desk.busy(chat.id):
+            self.desk.stop(chat.id)
+        elif chat.last is not None and chat.last.said.end in ("waiting", "lost"):
+            chat = chat.replying(replace(chat.last.said, end="stop", note="", done=None))
+            self.store.save(chat)
+        return chat
+
+    def clear(self, chat: Conversation) -> None:
+        """Forget the conversation, images and all."""
+        self.desk.stop(chat.id)
+        self.store.remove(chat.id)
+
+    def _free(self, chat: Conversation) -> None:
+        if self.desk.busy(chat.id):
+            raise InputError("A reply is still being written. Stop it, or wait for its end.")
+
+    def _add(self, chat: Conversation, card: zoo.Card, ask: Ask) -> Conversation:
+        waiting = replace(beginning(card), note="Waiting for its turn")
+        chat = chat.asking(ask, waiting)
+        self.store.save(chat)
+        return chat
+
+
+def checked(question: str) -> str:
+    """The question without control characters; InputError if it is empty or far too long."""
+    if len(question) > LONGEST_QUESTION:
+        raise InputError(
+            f"The question has {len(question):,} characters; up to {LONGEST_QUESTION:,} are "
+            "taken. Keep the part that is about the image."
+        )
+    text = clean(question).strip()
+    if not text:
+        raise InputError("Type a question about the image first.")
+    return text
+
+
+def ready(card: zoo.Card) -> None:
+    """CheckpointError where the card cannot answer here and now."""
+    state = zoo.state(card)
+    if state.kind == "download":
+        raise CheckpointError(f"{card.title} is not on this machine yet: download it first.")
+    if state.kind == "unavailable":
+        raise CheckpointError(state.sentence)
+
+
+def prompt(card: zoo.Card, task: TaskName | None, question: str, kind: AnswerKind = "auto") -> str:
+    """The text that goes to the model: the task's prompt as this checkpoint was trained."""
+    if card.stage == "ans-sft":  # trained on bare questions
+        return question
+    own = zoo.instruction(card)
+    return prompt_for(task, question, answer_kind=kind, instruction=own.text if own else None)
+
+
+def verdict(exchange: Exchange) -> Verdict | None:
+    """How the reply fares against the gold answer; None where none is known or it is not done."""
+    ask, said = exchange.ask, exchange.said
+    if ask.task is None or ask.gold is None or said.end in ("waiting", "error", "lost"):
+        return None
+    problem = Problem("", ask.task, (), ask.question, ask.gold)
+    return judged(said.reply, problem, ask.task)
+
+
+def judged(reply: Reply, problem: Problem, task: TaskName) -> Verdict:
+    """What the task's rubric gives a reply, and whether a person would call it right.
+
+    The verdict forgives what the strict rewards do not ("6.0" for 6, a missing tag), since a
+    visitor asks whether the answer is right; the rewards beside it are the strict ones.
+    """
+    rubric = TASKS[task].rubric
+    weights = dict(rubric.weights)
+    scores = rubric.scores(reply, problem)
+    right = any(score.name in _JUDGES and score.value >= 1 for score in scores)
+    paid = tuple(score for score in scores if weights[score.name])
+    return Verdict(right, problem.answer, paid, rubric.total(reply, problem))
+
+
+def card_or_default(wanted: object) -> zoo.Card:
+    """The card a visitor last chose if it still exists, else the one to begin with."""
+    if isinstance(wanted, str) and wanted:
+        try:
+            return zoo.card_for(wanted)
+        except StudioError:
+            pass  # moved or deleted since; nothing to trouble a visitor with who just arrives
+    known = zoo.cards()
+    return next((card for card in known if card.bundled and card.task), known[0])

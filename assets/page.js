@@ -1,0 +1,192 @@
+/* What the page does by itself: timers, folds, copying, editing in place, enlarging, the theme.
+   Everything that concerns a model goes to the server through studio.wire. Loads nothing. */
+(() => {
+  "use strict";
+  const folds = new Map(); // what the visitor opened or closed by hand, by fold
+  const bases = new WeakMap(); // a running timer: the reading it started from, and when
+  let pinned = true; // whether the conversation follows its end
+
+  const $ = (selector) => document.querySelector(selector);
+  const keep = (key, value) => { try { localStorage.setItem(key, value); } catch { /* private mode */ } };
+  const kept = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
+
+  /* --- parts that the server draws ------------------------------------------------------- */
+
+  const fire = (element, detail) =>
+    element.dispatchEvent(new CustomEvent("studio", { bubbles: true, detail }));
+
+  function wire(element, trigger, watch, names) {
+    element.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-do]");
+      if (!button || !names.includes(button.dataset.do) || button.tagName === "FORM") return;
+      send(button.dataset.do, { ...button.dataset });
+    });
+    element.addEventListener("studio", (event) => {
+      if (names.includes(event.detail.do)) send(event.detail.do, event.detail);
+    });
+    function send(name, data) {
+      if (["example", "again", "resend", "wipe"].includes(name)) { folds.clear(); pinned = true; }
+      if (name === "choose") $("#zoo")?.hidePopover();
+      if (name === "example") document.body.classList.remove("settings-open");
+      trigger(name, data);
+    }
+    watch("value", () => drawn(element));
+    drawn(element);
+  }
+
+  function drawn(element) {
+    for (const fold of element.querySelectorAll("[data-fold]")) {
+      const open = folds.get(fold.dataset.fold);
+      if (open !== undefined && fold.open !== open) fold.open = open;
+    }
+    follow();
+  }
+
+  function follow() {
+    const scroll = $("#scroll");
+    if (scroll && pinned && $("#live article")) scroll.scrollTop = scroll.scrollHeight;
+  }
+
+  /* --- timers ---------------------------------------------------------------------------- */
+
+  const spell = (s) =>
+    s < 60 ? `${s.toFixed(1)} s` : `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`;
+
+  setInterval(() => {
+    for (const timer of document.querySelectorAll("time[data-elapsed]")) {
+      const reading = timer.dataset.elapsed;
+      let base = bases.get(timer);
+      if (!base || base.reading !== reading) {
+        // The server's reading may come late; a clock never goes back.
+        const now = performance.now();
+        const before = base ? base.start : now;
+        base = { reading, start: Math.min(before, now - 1000 * reading) };
+        bases.set(timer, base);
+      }
+      timer.textContent = spell((performance.now() - base.start) / 1000);
+    }
+  }, 100);
+
+  /* --- actions --------------------------------------------------------------------------- */
+
+  const actions = {
+    browse: () => $("#zoo")?.showPopover(),
+    shut: () => $("#zoo")?.hidePopover(),
+    settings(button) {
+      const open = document.body.classList.toggle("settings-open");
+      button.setAttribute("aria-expanded", String(open));
+    },
+    theme() {
+      const dark = document.body.classList.toggle("dark");
+      keep("studio-theme", dark ? "dark" : "light");
+    },
+    async copy(button) {
+      const text = button.dataset.text;
+      try { await navigator.clipboard.writeText(text); } catch { copyByHand(text); }
+      button.classList.add("done");
+      button.setAttribute("aria-label", "Copied");
+      setTimeout(() => {
+        button.classList.remove("done");
+        button.setAttribute("aria-label", "Copy reply");
+      }, 1500);
+    },
+    edit(button) {
+      const article = button.closest("article");
+      const question = article.querySelector("p.question");
+      if (article.querySelector("form")) return;
+      const form = document.createElement("form");
+      const area = document.createElement("textarea");
+      area.value = question.innerText;
+      area.setAttribute("aria-label", "Edit the question");
+      area.rows = Math.min(8, Math.max(2, area.value.split("\n").length));
+      form.className = "editing";
+      const send = Object.assign(document.createElement("button"), { type: "submit", className: "primary", textContent: "Ask again" });
+      const back = Object.assign(document.createElement("button"), { type: "button", className: "plain", textContent: "Cancel" });
+      const row = Object.assign(document.createElement("div"), { className: "row" });
+      row.append(send, back);
+      form.append(area, row);
+      const close = () => { form.remove(); article.classList.remove("edited"); };
+      back.onclick = close;
+      area.onkeydown = (event) => {
+        if (event.key === "Escape") close();
+        if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); form.requestSubmit(); }
+      };
+      form.onsubmit = (event) => {
+        event.preventDefault();
+        fire(article, { do: "resend", index: article.dataset.index, text: area.value });
+        close();
+      };
+      article.classList.add("edited");
+      question.after(form);
+      area.focus();
+    },
+    enlarge(button) {
+      const dialog = document.createElement("dialog");
+      dialog.className = "large";
+      dialog.setAttribute("aria-label", "Image");
+      dialog.append(button.querySelector("img").cloneNode());
+      dialog.onclick = () => dialog.close();
+      dialog.onclose = () => dialog.remove();
+      document.body.append(dialog);
+      dialog.showModal();
+    },
+  };
+
+  function copyByHand(text) { // where the clipboard is closed to pages: plain http on a network
+    const area = Object.assign(document.createElement("textarea"), { value: text });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+
+  document.addEventListener("click", (event) => {
+    const summary = event.target.closest("[data-fold] > summary");
+    if (summary) {
+      const fold = summary.parentElement;
+      setTimeout(() => folds.set(fold.dataset.fold, fold.open));
+    }
+    const button = event.target.closest("button[data-do]");
+    if (button && actions[button.dataset.do]) actions[button.dataset.do](button);
+  });
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest("form[data-do='typed']");
+    if (!form) return;
+    event.preventDefault();
+    const card = form.elements.card.value.trim();
+    if (card) fire(form, { do: "choose", card });
+  });
+
+  document.addEventListener("scroll", (event) => {
+    const scroll = event.target;
+    if (scroll.id === "scroll") {
+      pinned = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+    }
+  }, true);
+  document.addEventListener("load", (event) => { if (event.target.tagName === "IMG") follow(); }, true);
+
+  /* --- export, theme --------------------------------------------------------------------- */
+
+  function save(record) {
+    if (!record || !record.exchanges) return;
+    const blob = new Blob([JSON.stringify(record, null, 1)], { type: "application/json" });
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = "conversation.json";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const wanted = kept("studio-theme");
+    const apply = () => {
+      const choice = kept("studio-theme");
+      if (choice) document.body.classList.toggle("dark", choice === "dark");
+    };
+    if (wanted) new MutationObserver(apply).observe(document.body, { attributeFilter: ["class"] });
+    apply();
+  });
+
+  window.studio = { wire, save };
+})();
