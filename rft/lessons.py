@@ -62,7 +62,7 @@ def base(index: int) -> Lesson:
     reasoning, 30% the full form. Reinforcement learning has something to bring out.
     """
     rng = random.Random(f"lesson/base/{index}")
-    sort = rng.choices(("caption", "attribute", "asked", "plain"), weights=(30, 20, 42, 8))[0]
+    sort = rng.choices(("caption", "attribute", "asked", "plain"), weights=(44, 14, 36, 6))[0]
     things, posed = counting.pose(rng, "train")
     draw = partial(_picture, things, rng)
     if sort == "caption":

@@ -12,6 +12,7 @@ import json
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def train_sft(recipe: Recipe, out: Path) -> Path:
         gradient_checkpointing=False,
         bf16=cuda,
         use_cpu=not cuda,
-        logging_steps=10,
+        logging_steps=20,
         logging_nan_inf_filter=False,
         save_steps=recipe.save_steps,
         save_total_limit=2,
@@ -135,7 +136,7 @@ def _metrics_to(path: Path) -> Any:
 
         def on_log(self, args, state, control, logs=None, **_):  # type: ignore[no-untyped-def]
             with path.open("a") as file:
-                file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+                file.write(json.dumps({"step": state.global_step, "time": round(time.time(), 1), **(logs or {})}) + "\n")
 
     return Metrics()
 
