@@ -152,9 +152,7 @@ def _fixed_sentences() -> list[str]:
 
 def config(tok: PreTrainedTokenizerFast) -> Qwen2VLConfig:
     """About three million parameters in Qwen2-VL's own shape (vision 4 x 128, language 4 x 192)."""
-    ids: dict[str, int] = dict(
-        zip(SPECIAL, (int(i) for i in tok.convert_tokens_to_ids(list(SPECIAL))), strict=True)
-    )
+    ids = {name: tok.get_vocab()[name] for name in SPECIAL}
     text: dict[str, Any] = {
         "vocab_size": len(tok),
         "hidden_size": 192,

@@ -134,7 +134,7 @@ def _metrics_to(path: Path) -> Any:
     class Metrics(TrainerCallback):
         """Appends every log of the trainer as one JSON line."""
 
-        def on_log(self, args, state, control, logs=None, **_):  # type: ignore[no-untyped-def]
+        def on_log(self, args, state, control, logs=None, **_):
             with path.open("a") as file:
                 file.write(json.dumps({"step": state.global_step, "time": round(time.time(), 1), **(logs or {})}) + "\n")
 
