@@ -36,6 +36,66 @@ class Resident:
     device: str
     busy: bool = False
 
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model gets in: who leaves for it, and where it goes (None: policy's own choice).
+
+    ``wait``: it would fit if conversations now under way had ended.
+    """
+
+    evict: tuple[str, ...] = ()
+    device: str | None = None
+    wait: bool = False
+
+
+def make_plan(
+    title: str,
+    need: int,
+    parameters: int,
+    free: machine.Memory,
+    residents: Sequence[Resident],
+    budget: int | None,
+) -> Plan:
+    """Make room for a model that takes ``need`` bytes at work. Pure.
+
+    ``residents`` come least recently used first. Nobody is evicted in vain. MemoryShort
+    where the model would not fit even alone.
+    """
+
+    def held(gpu: bool) -> int:
+        return sum(r.bytes for r in residents if r.on_gpu == gpu)
+
+    alone = machine.Memory(free.main + held(False), free.gpu + held(True))
+    to_gpu, room = alone.place(need)
+    if need > room:
+        raise MemoryShort(
+            f"{title} needs {machine.gb(need)}, this machine has {machine.gb(room)} "
+            f"free{' on its GPU' if to_gpu else ''}: close other programs or choose a smaller one."
+        )
+    weights = 2 * parameters if to_gpu else machine.cpu_weight_bytes(parameters, room)
+    over = 0 if budget is None else held(True) + held(False) + weights - budget
+    if budget is not None and weights > budget:
+        raise MemoryShort(
+            f"{title} takes {machine.gb(weights)} and the Studio may fill {machine.gb(budget)}: "
+            "raise its budget or choose a smaller checkpoint."
+        )
+    here = free.gpu if to_gpu else free.main
+    evict = []
+    for resident in residents:
+        helps = resident.on_gpu == to_gpu
+        if not resident.busy and (over > 0 or (helps and need > SHARE * here)):
+            evict.append(resident.card_id)
+            over -= resident.bytes
+            here += resident.bytes if helps else 0
+    if over > 0 or need > here:
+        return Plan(wait=True)
+    return Plan(tuple(evict), None if to_gpu or not free.gpu else "cpu")
+
 
 @dataclass
 class _Seat:
@@ -91,12 +151,7 @@ class Engine:
     def loaded(self) -> list[Resident]:
         """What is in memory, the most recently used first."""
         with self._guard:
-            seats = sorted(self._table.values(), key=lambda seat: -seat.used)
-            return [
-                Resident(s.card.id, s.policy.bytes, str(s.policy.device), s.users > 0)
-                for s in seats
-                if s.policy is not None
-            ]
+            return self._residents()[::-1]
 
     def release(self, card_id: str | None = None) -> None:
         """Free one checkpoint, or all. One that is in use goes when its conversations end."""
@@ -142,59 +197,40 @@ class Engine:
         folder = zoo.folder_of(card)
         if folder is None:
             raise CheckpointError(f"{card.title} is not complete after its download: try again.")
-        inspect(folder)  # what is wrong with the files is said before anything is evicted
+        facts = inspect(folder)  # what is wrong with the files is said before anyone is evicted
         yield Progress(f"Loading {card.title} …")
         if not (yield from _acquire(self._door, stop, "Another checkpoint is being loaded …")):
             return
         try:
-            device = self._make_room(card)
-            yield from _bring_in(seat, folder, device)
+            parameters = max(card.parameters, facts.parameters)
+            need = max(card.memory_bytes, 2 * parameters)
+            while (plan := self._make_room(card.title, need, parameters)).wait:
+                yield Progress("Waiting for memory: other conversations use what is here …")
+                if stop.wait(_POLL_SECONDS):
+                    return
+            yield from _bring_in(seat, folder, plan.device)
         finally:
             self._door.release()
 
-    def _make_room(self, card: zoo.Card) -> str | None:
-        """Evict what must go for ``card``; nothing goes if that would not suffice anyway.
-
-        Returns the device to load on, None for policy's own choice. Raises MemoryShort.
-        """
+    def _make_room(self, title: str, need: int, parameters: int) -> Plan:
+        """Plan with what is true now, and evict by it."""
         free = machine.memory()
         with self._guard:
-            kept = [seat for seat in self._table.values() if seat.policy is not None]
-            idle = sorted((s for s in kept if not s.users), key=lambda seat: seat.used)
-            on_cpu = sum(_bytes(s) for s in idle if not _on_gpu(s))
-            on_gpu = sum(_bytes(s) for s in idle if _on_gpu(s))
-            roomy = machine.Memory(free.main + on_cpu, free.gpu + on_gpu if free.gpu else 0)
-            to_gpu, room = roomy.place(card.memory_bytes)
-            if card.memory_bytes > room:
-                raise MemoryShort(
-                    f"{card.title} needs {machine.gb(card.memory_bytes)}, this machine has "
-                    f"{machine.gb(room)} free{' on its GPU' if to_gpu else ''}: release other "
-                    "checkpoints, close other programs, or choose a smaller one."
-                )
-            weights = 2 * card.parameters
-            if not to_gpu:
-                weights = machine.cpu_weight_bytes(card.parameters, room)
-            held = sum(map(_bytes, kept))
-            needed = weights + held - self.budget_bytes if self.budget_bytes is not None else 0
-            if needed > on_cpu + on_gpu:
-                busy = machine.gb(held - on_cpu - on_gpu)
-                raise MemoryShort(
-                    f"{card.title} takes {machine.gb(weights)} of a budget of "
-                    f"{machine.gb(self.budget_bytes or 0)}, of which {busy} is in use by other "
-                    "conversations: wait for them, or choose a smaller checkpoint."
-                )
-            # Models on the other device free nothing here, but count in the budget.
-            short = card.memory_bytes - int(SHARE * (free.gpu if to_gpu else free.main))
-            for seat in idle:
-                helps = short > 0 and _on_gpu(seat) == to_gpu
-                if needed <= 0 and not helps:
-                    continue
-                needed -= _bytes(seat)
-                short -= _bytes(seat) if _on_gpu(seat) == to_gpu else 0
-                seat.leaving = True
-                self._drop_if_done(seat)
-        machine.give_back()
-        return None if to_gpu else "cpu" if free.gpu else None
+            plan = make_plan(title, need, parameters, free, self._residents(), self.budget_bytes)
+            for name in plan.evict:
+                self._table[name].leaving = True
+                self._drop_if_done(self._table[name])
+        if plan.evict:
+            machine.give_back()
+        return plan
+
+    def _residents(self) -> list[Resident]:
+        """With the guard held: what is in memory, the least recently used first."""
+        return [
+            Resident(seat.card.id, seat.policy.bytes, str(seat.policy.device), seat.users > 0)
+            for seat in sorted(self._table.values(), key=lambda seat: seat.used)
+            if seat.policy is not None
+        ]
 
 
 def _acquire(
@@ -242,11 +278,3 @@ def _bring_in(seat: _Seat, folder: Path, device: str | None) -> Iterator[Progres
     if trouble:
         machine.give_back()
         raise trouble[0]
-
-
-def _bytes(seat: _Seat) -> int:
-    return seat.policy.bytes if seat.policy is not None else 0
-
-
-def _on_gpu(seat: _Seat) -> bool:
-    return seat.policy is not None and seat.policy.device.type == "cuda"

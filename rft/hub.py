@@ -29,6 +29,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
+from huggingface_hub.utils import get_session
 from huggingface_hub.utils import tqdm as hub_tqdm
 
 from rft.checkpoint import ADAPTER_CONFIG, weight_files
@@ -47,6 +48,7 @@ PROCESSORS = {
     "qwen2_5_vl": ("Qwen/Qwen2.5-VL-3B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct"),
 }
 _POLL_SECONDS = 0.25
+_PATIENCE_SECONDS = 8
 #: The base error of the HTTP client, whichever one this version of huggingface_hub stands on.
 _ClientError: type[BaseException] = HfHubHTTPError.__bases__[0]
 _DISK_MARGIN = 500_000_000  # bytes left free for everything else on the disk
@@ -104,8 +106,7 @@ def config_file(repo: str) -> Path:
         found = cached_file(repo, name)
         if found is not None:
             return found
-    if offline():
-        raise offline_error(repo)
+    reach(repo)
     for name in ("config.json", ADAPTER_CONFIG):
         try:
             return Path(hf_hub_download(repo, name))
@@ -118,6 +119,19 @@ def config_file(repo: str) -> Path:
     raise CheckpointError(
         f"{repo} has no config.json on the Hub, so it is no checkpoint to run: check the name."
     )
+
+
+def reach(repo: str) -> None:
+    """CheckpointError at once where there is no way to the Hub.
+
+    Its client would try for half a minute before it said so.
+    """
+    if offline():
+        raise offline_error(repo)
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_PATIENCE_SECONDS)
+    except (_ClientError, OSError) as error:
+        raise _translated(error, repo) from error
 
 
 def parameters(repo: str) -> int:
@@ -145,8 +159,8 @@ def fetch(repo: str, family: str | None = None) -> Generator[Progress, None, Non
     Closing the iterator stops the download; what has arrived is kept and continued next time.
     Raises CheckpointError: offline, no network, gated, unknown, no safetensors, no space.
     """
-    if offline():
-        raise offline_error(repo)
+    yield Progress(f"Asking the Hub about {repo} …")
+    reach(repo)
     yield from _snapshot(repo, WEIGHTS + TEXTS)
     folder = snapshot(repo)
     if folder is None:
@@ -158,7 +172,6 @@ def fetch(repo: str, family: str | None = None) -> Generator[Progress, None, Non
 
 
 def _snapshot(repo: str, patterns: tuple[str, ...]) -> Iterator[Progress]:
-    yield Progress(f"Asking the Hub about {repo} …")
     options: dict[str, Any] = {"allow_patterns": list(patterns), "ignore_patterns": list(IGNORED)}
     try:
         plan = snapshot_download(repo, dry_run=True, **options)

@@ -141,17 +141,16 @@ def _weights(facts: checkpoint.Facts, device: torch.device, dtype: torch.dtype) 
 
 
 def _adapted(model: PreTrainedModel, facts: checkpoint.Facts) -> PreTrainedModel:
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_model_state_dict
 
     adapted = PeftModel.from_pretrained(model, str(facts.folder), local_files_only=True)
-    own = (".lora_", ".modules_to_save.")
-    names = [name for name, _ in adapted.named_parameters()]
-    applied = sum(any(part in name for part in own) for name in names)
-    # "Trained, but nothing changed": an adapter whose names match nothing is loaded silently.
-    if applied != facts.tensors:
+    # "Trained, but nothing changed": peft only warns of weights whose names match nothing.
+    given = {name for f in checkpoint.weight_files(facts.folder) for name in checkpoint.header(f)}
+    strange = given - set(get_peft_model_state_dict(adapted))
+    if strange:
         raise CheckpointError(
-            f"{facts.folder} does not fit its base: {applied} of its {facts.tensors} weights "
-            "were applied. Point base_model_name_or_path at the model that it was trained on."
+            f"{facts.folder} does not fit its base: {len(strange)} of its {len(given)} weights "
+            "have no place there. Point base_model_name_or_path at the model it was trained on."
         )
     return adapted.merge_and_unload()
 

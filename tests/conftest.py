@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # Before anything imports huggingface_hub or gradio, which read these while being imported.
@@ -14,3 +16,11 @@ os.environ.update(
 # Laws are about values; on shared cores, the time of one example says nothing.
 settings.register_profile("values", deadline=None)
 settings.load_profile("values")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained tiny checkpoint: for what needs a model but not what it says. Read only."""
+    from rft.tiny import build
+
+    return build(tmp_path_factory.mktemp("checkpoint") / "tiny", seed=1)

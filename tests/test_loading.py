@@ -1,0 +1,128 @@
+"""Loading: dtype by what fits, adapters applied, broken weights refused. Real folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import Qwen2VLForConditionalGeneration
+
+from rft import machine, policy, zoo
+from rft.errors import CheckpointError, MemoryShort
+from rft.loading import fitting_dtype
+from rft.types import Decoding, Turn
+
+ASK = [Turn("user", "How many?")]
+GREEDY = Decoding(temperature=0, max_new_tokens=8)
+
+
+@pytest.fixture
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny, tmp_path / "copy"))
+
+
+@pytest.fixture
+def adapter(tiny: Path, tmp_path: Path) -> Path:
+    """A LoRA folder whose weights change every answer."""
+    torch.manual_seed(0)
+    base = Qwen2VLForConditionalGeneration.from_pretrained(tiny)
+    lora = LoraConfig(
+        r=4, lora_alpha=400, target_modules=["q_proj", "v_proj"], init_lora_weights=False
+    )
+    get_peft_model(base, lora).save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def rewrite(folder: Path, change: dict[str, torch.Tensor | None]) -> None:
+    file = folder / "model.safetensors"
+    weights = {**load_file(file), **change}
+    save_file({k: v for k, v in weights.items() if v is not None}, file, metadata={"format": "pt"})
+
+
+def test_missing_weights_are_not_filled_with_noise(copy: Path) -> None:
+    name = next(name for name in load_file(copy / "model.safetensors") if "mlp" in name)
+    rewrite(copy, {name: None})
+    with pytest.raises(CheckpointError, match="lacks 1 of its weights"):
+        policy.load(copy)
+
+
+def test_weights_of_another_shape(copy: Path) -> None:
+    name = next(name for name in load_file(copy / "model.safetensors") if "norm" in name)
+    rewrite(copy, {name: torch.zeros(3)})
+    with pytest.raises(CheckpointError, match="fetch or save it again"):
+        policy.load(copy)
+
+
+def test_a_broken_tokenizer(copy: Path) -> None:
+    (copy / "tokenizer.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="tokenizer"):
+        policy.load(copy)
+
+
+def test_processor_files_missing_and_no_base_to_lend_them(copy: Path) -> None:
+    (copy / "preprocessor_config.json").unlink()
+    with pytest.raises(CheckpointError, match="Qwen/Qwen2-VL-2B-Instruct"):
+        policy.load(copy)
+
+
+def test_a_chat_template_in_the_older_place(copy: Path) -> None:
+    template = (copy / "chat_template.jinja").read_text()
+    (copy / "chat_template.jinja").unlink()
+    with pytest.raises(CheckpointError, match="chat template"):
+        policy.load(copy)
+    (copy / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    assert policy.load(copy).complete([ASK], GREEDY)
+
+
+def test_nothing_there() -> None:
+    for where in ("nobody/nothing", "/no/such/folder", "word"):
+        with pytest.raises(CheckpointError, match="check the path"):
+            policy.load(where)
+
+
+def test_an_adapter_is_applied(tiny: Path, adapter: Path) -> None:
+    plain, adapted = policy.load(tiny), policy.load(adapter)
+    assert adapted.bytes == plain.bytes
+    inputs = plain.encode([ASK], 480_000)
+    with torch.no_grad():
+        difference = plain.model(**inputs).logits - adapted.model(**inputs).logits
+    assert difference.abs().max() > 0.1
+    card = zoo.card_for(str(adapter))
+    assert card.family == "qwen2_vl"
+    assert card.parameters > zoo.card_for(str(tiny)).parameters
+
+
+def test_an_adapter_that_fits_nothing_is_refused(adapter: Path) -> None:
+    file = adapter / "adapter_model.safetensors"
+    renamed = {name.replace("v_proj", "w_proj"): t for name, t in load_file(file).items()}
+    save_file(renamed, file)
+    with pytest.raises(CheckpointError, match="does not fit its base"):
+        policy.load(adapter)
+
+
+def test_an_adapter_of_an_adapter(adapter: Path) -> None:
+    file = adapter / "adapter_config.json"
+    config = {**json.loads(file.read_text()), "base_model_name_or_path": str(adapter)}
+    file.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="adapter"):
+        policy.load(adapter)
+
+
+def test_dtype_on_a_cpu_by_what_fits() -> None:
+    cpu, free = torch.device("cpu"), machine.memory().main
+    assert fitting_dtype(cpu, 3_000_000, "tiny") is torch.float32
+    assert fitting_dtype(cpu, int(0.3 * free), "large") is torch.bfloat16
+    with pytest.raises(MemoryShort, match=r"needs .* GB, this machine has .* free"):
+        fitting_dtype(cpu, free, "huge")
+
+
+def test_bf16_answers_on_a_cpu(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "COMFORT", 0.0)
+    model = policy.load(tiny, device="cpu")
+    assert model.dtype is torch.bfloat16
+    assert model.complete([ASK], GREEDY)
