@@ -1,0 +1,105 @@
+"""Structure perception: geometry figures with a question that only the figure answers.
+
+Half of the questions are numeric, half offer four choices. ``kind`` is the sort of question,
+with "-choice" at its end where choices are offered. Outside the training domain the same
+questions are drawn by other hands, turned, and lettered otherwise. This module knows which sorts
+there are and how they become Problems; the figures are made elsewhere.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from rft.scenes import Split, belongs
+from rft.scenes.angles import (
+    isosceles_angle,
+    line_angle,
+    parallel_angle,
+    triangle_angle,
+    vertical_angle,
+)
+from rft.scenes.circles import circle_angle, circle_length
+from rft.scenes.drafts import Draft, Letters, Number, degrees, show
+from rft.scenes.layout import Layout, place
+from rft.scenes.lengths import area, perimeter
+from rft.scenes.pens import OTHER_HANDS, TEXTBOOK, Style, draw
+from rft.scenes.pythagoras import right_triangle
+from rft.types import Problem
+
+KINDS: dict[str, Callable[[random.Random, Letters], Draft]] = {
+    "triangle-angle": triangle_angle,
+    "isosceles-angle": isosceles_angle,
+    "line-angle": line_angle,
+    "vertical-angle": vertical_angle,
+    "parallel-angle": parallel_angle,
+    "circle-angle": circle_angle,
+    "circle-length": circle_length,
+    "right-triangle": right_triangle,
+    "perimeter": perimeter,
+    "area": area,
+}
+
+_USUAL_UNKNOWNS, _USUAL_CORNERS, _USUAL_CENTRE = "xy", ("PQR", "KLM", "EFG", "RST"), "O"
+_OTHER_UNKNOWNS, _OTHER_CORNERS, _OTHER_CENTRE = "ntkw", ("UVW", "XYZ", "HJN"), "Z"
+
+
+def problem(rng: random.Random, split: Split, size: int) -> Problem:
+    """One question about one figure; its id is given by the caller."""
+    kind = rng.choice(tuple(KINDS))
+    style = rng.choice(TEXTBOOK if split in ("train", "id") else OTHER_HANDS)
+    draft, layout = sketch(rng, kind, split, style)
+    question, answer, closing = rng.choice(draft.questions), show(draft.answer), ""
+    if rng.random() < 0.5:
+        kind += "-choice"
+        options = choices(rng, draft)
+        answer = "ABCD"[options.index(draft.answer)]
+        written = [degrees(o) if draft.measure == "angle" else show(o) for o in options]
+        listed = " ".join(f"{letter}. {text}" for letter, text in zip("ABCD", written, strict=True))
+        question, closing = f"{question} Choices: {listed}", f" That is choice {answer}."
+    return Problem(
+        id="",
+        task="structure",
+        images=(draw(layout, style, rng, size),),
+        question=question,
+        answer=answer,
+        cot=f"{draft.working} So {draft.subject} = {show(draft.answer)}.{closing}",
+        kind=kind,
+    )
+
+
+def sketch(rng: random.Random, kind: str, split: Split, style: Style) -> tuple[Draft, Layout]:
+    """A draft of this kind that belongs to the split and whose labels all find room."""
+    while True:
+        draft = KINDS[kind](rng, _letters(rng, split))
+        if not belongs(draft.key, split):
+            continue
+        figure = draft.figure.mirrored() if rng.random() < 0.5 else draft.figure
+        if split not in ("train", "id"):
+            figure = figure.turned(rng.uniform(20, 340))
+        layout = place(figure, style.inside)
+        if layout is not None:
+            return draft, layout
+
+
+def choices(rng: random.Random, draft: Draft) -> list[Number]:
+    """The answer among three results of typical errors, in random order.
+
+    Where a question allows too few errors that differ, near misses fill up.
+    """
+    most = 179 if draft.measure == "angle" else 10**9
+    gold = draft.answer
+    near = [gold + step for step in rng.sample((10, -10, 5, -5, 2, -2, 20, -20), 8)]
+    wrong: list[Number] = []
+    for option in (*rng.sample(draft.slips, len(draft.slips)), *near):
+        if 0 < option <= most and option != gold and option not in wrong:
+            wrong.append(option)
+    options = [gold, *wrong[:3]]
+    rng.shuffle(options)
+    return options
+
+
+def _letters(rng: random.Random, split: Split) -> Letters:
+    if split in ("train", "id"):
+        return Letters(rng.choice(_USUAL_UNKNOWNS), rng.choice(_USUAL_CORNERS), _USUAL_CENTRE)
+    return Letters(rng.choice(_OTHER_UNKNOWNS), rng.choice(_OTHER_CORNERS), _OTHER_CENTRE)
