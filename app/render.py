@@ -129,7 +129,9 @@ def _wait(said: Said) -> str:
             f'<span class="bar" role="progressbar" aria-valuenow="{share}" aria-valuemin="0" '
             f'aria-valuemax="100" aria-label="{note}"><i style="width:{share}%"></i></span>'
         )
-    return f'<div class="wait"><span class="pulse"></span><span>{note}</span>{bar}</div>'
+    return (
+        f'<div class="wait"><span class="pulse"></span><span class="note">{note}</span>{bar}</div>'
+    )
 
 
 def _thinking(said: Said, reply: Reply, index: int) -> str:

@@ -34,8 +34,7 @@ def launch_options(home: Path = HOME) -> dict[str, Any]:
     """What ``launch`` is given, on a laptop, on a Space and in the tests alike."""
     return {
         "theme": theme.gradio_theme(),
-        "css": theme.css(),
-        "head": f"<script>{(theme.ASSETS / 'page.js').read_text(encoding='utf-8')}</script>",
+        "head": _head(),
         "footer_links": [],
         "allowed_paths": [str(home.resolve())],
         "max_file_size": "64mb",
@@ -44,6 +43,13 @@ def launch_options(home: Path = HOME) -> dict[str, Any]:
         "share": False,
         "show_error": True,
     }
+
+
+def _head() -> str:
+    # Not through ``css``: Gradio would confine it to its own container and add it late, so that
+    # the page would first appear undressed and dialogs never be dressed at all.
+    script = (theme.ASSETS / "page.js").read_text(encoding="utf-8")
+    return f"<style>{theme.css()}</style><script>{script}</script>"
 
 
 def _header() -> str:

@@ -2,9 +2,11 @@
    Everything that concerns a model goes to the server through studio.wire. Loads nothing. */
 (() => {
   "use strict";
+  if (window.studio) return; // Gradio puts the head into the page a second time
   const folds = new Map(); // what the visitor opened or closed by hand, by fold
   const bases = new WeakMap(); // a running timer: the reading it started from, and when
   let pinned = true; // whether the conversation follows its end
+  let lastTop = 0;
 
   const $ = (selector) => document.querySelector(selector);
   const keep = (key, value) => { try { localStorage.setItem(key, value); } catch { /* private mode */ } };
@@ -39,6 +41,7 @@
       const open = folds.get(fold.dataset.fold);
       if (open !== undefined && fold.open !== open) fold.open = open;
     }
+    if (element.querySelector(".said.waiting .wait")) pinned = true; // just asked
     follow();
   }
 
@@ -67,6 +70,14 @@
     }
   }, 100);
 
+  // Gradio tells the place in the queue in small print; here it becomes the waiting reply's line.
+  setInterval(() => {
+    const note = $("#live .waiting .wait .note");
+    const place = note && /queue: (\d+)\/(\d+)/.exec($("#live [data-testid='status-tracker']")?.innerText ?? "");
+    $("#live")?.classList.toggle("placed", Boolean(place));
+    if (place) note.textContent = `In the queue: place ${place[1]} of ${place[2]}`;
+  }, 200);
+
   /* --- actions --------------------------------------------------------------------------- */
 
   const actions = {
@@ -77,8 +88,9 @@
       button.setAttribute("aria-expanded", String(open));
     },
     theme() {
-      const dark = document.body.classList.toggle("dark");
-      keep("studio-theme", dark ? "dark" : "light");
+      const dark = !document.body.classList.contains("dark");
+      keep("studio-theme", dark ? "dark" : "light"); // first, or the observer would undo it
+      document.body.classList.toggle("dark", dark);
     },
     async copy(button) {
       const text = button.dataset.text;
@@ -158,11 +170,13 @@
     if (card) fire(form, { do: "choose", card });
   });
 
+  // Only going up lets go of the end: content that grows also changes the distance to it.
   document.addEventListener("scroll", (event) => {
     const scroll = event.target;
-    if (scroll.id === "scroll") {
-      pinned = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
-    }
+    if (scroll.id !== "scroll") return;
+    if (scroll.scrollTop < lastTop - 2) pinned = false;
+    if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40) pinned = true;
+    lastTop = scroll.scrollTop;
   }, true);
   document.addEventListener("load", (event) => { if (event.target.tagName === "IMG") follow(); }, true);
 
@@ -179,12 +193,14 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    const wanted = kept("studio-theme");
+    // Gradio sets the system's preference some time after loading; the visitor's choice wins.
     const apply = () => {
       const choice = kept("studio-theme");
-      if (choice) document.body.classList.toggle("dark", choice === "dark");
+      if (choice && document.body.classList.contains("dark") !== (choice === "dark")) {
+        document.body.classList.toggle("dark");
+      }
     };
-    if (wanted) new MutationObserver(apply).observe(document.body, { attributeFilter: ["class"] });
+    new MutationObserver(apply).observe(document.body, { attributeFilter: ["class"] });
     apply();
   });
 
