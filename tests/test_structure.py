@@ -197,17 +197,21 @@ def test_options_are_four_distinct_and_the_gold_position_is_even():
     assert all(0.17 < places[letter] / total < 0.33 for letter in "ABCD")
 
 
-def test_wrong_options_come_from_typical_errors():
+def test_wrong_options_come_from_typical_errors_and_do_not_frame_the_answer():
     rng, near_misses, count = random.Random(0), 0, 0
+    ranks: Counter[int] = Counter()
     for kind in KINDS:
         for draft, _ in sketches(kind, count=20):
-            for option in choices(rng, draft):
+            options = choices(rng, draft)
+            ranks[sorted(options).index(draft.answer)] += 1
+            for option in options:
                 assert option > 0
                 assert draft.measure != "angle" or option < 180
                 if option != draft.answer:
                     count += 1
                     near_misses += option not in draft.slips
-    assert near_misses < 0.2 * count
+    assert near_misses < 0.5 * count
+    assert all(0.15 < ranks[rank] / ranks.total() < 0.35 for rank in range(4))
 
 
 def test_questions_give_no_value_away():

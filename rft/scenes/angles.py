@@ -109,7 +109,9 @@ def isosceles_angle(rng: random.Random, letters: Letters) -> Draft:
     lines: tuple[Segment, ...] = ()
     slips: tuple[Number, ...]
     if manner == "base":
-        working = Working(f"Two sides are equal, so both base angles are {x}; the top is {apex}°.")
+        working = Working(
+            f"Two sides are equal, so both base angles are {x}; the third is {apex}°."
+        )
         rest = working.step(180, "-", apex)
         answer = working.step(rest, "÷", 2)
         angles: tuple[Angle, ...] = (
@@ -246,7 +248,7 @@ def _transversal(rng: random.Random, letters: Letters) -> Draft:
         return Angle(at, at + rays[sector], at + rays[(sector + 1) % 4], text, asked)
 
     given = tilt if above % 2 == 0 else 180 - tilt
-    working = Working(f"Two parallel lines are cut; the upper angle is {given}°, the lower is {x}.")
+    working = Working(f"Two parallel lines are cut, one at {given}°, the other at {x}.")
     answer: Number
     slips: tuple[Number, ...] = (180 - given, abs(90 - given), 180 - given // 2, given // 2)
     if above == below:

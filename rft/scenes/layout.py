@@ -23,7 +23,8 @@ NAME_PART = 0.87
 STROKE = 0.013
 _PAD = 0.5 * STROKE + 0.008
 _EDGE = 0.02
-_NEARER = 0.8  # how much nearer a label is to its own mark than to any other
+# How much nearer a label is to its own mark than to any other: angles, lengths.
+_NEARER, _MUCH_NEARER = 0.8, 0.7
 _MARGINS = (0.07, 0.12, 0.17, 0.22)
 _REFERENCE = 200  # pixels at which text is measured, so that layouts do not depend on the size
 
@@ -203,7 +204,7 @@ def _belongs(mark: Angle | Length | Name, at: Point, sheet: _Sheet) -> bool:
     if isinstance(mark, Length) and not mark.outer:
         reach = _distance(at, (mark.one, mark.two))
         return all(
-            reach < _NEARER * _distance(at, (other.one, other.two))
+            reach < _MUCH_NEARER * _distance(at, (other.one, other.two))
             for other in figure.lengths
             if other != mark
         )

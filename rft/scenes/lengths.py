@@ -158,7 +158,7 @@ def _three_sides(rng: random.Random, measure: Measure) -> Draft:
         working = Working(f"The sides of the triangle are {a}, {b} and {c}.")
         total = working.step(a, "+", b)
         answer = working.step(total, "+", c)
-        slips = (total, b + c, a + c, answer + 10, answer - 10)
+        slips = (total, b + c, a + c, answer + a, answer + b, answer + c)
         lengths.append(Length(right, top, show(c), inside))
         figure = Figure(shapes=(corners,), lengths=tuple(lengths))
     return _draft(scene_key("sides", a, b, c), figure, "triangle", measure, working, answer, slips)

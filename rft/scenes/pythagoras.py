@@ -193,10 +193,14 @@ def _solved(
     if asked == 2:
         squares = working.step(one, "×", one), working.step(two, "×", two)
         total = working.step(squares[0], "+", squares[1])
-        slips: tuple[Number, ...] = (one + two, abs(one - two), root + 1, root + 2)
+        slips: tuple[Number, ...] = (
+            one + two,
+            abs(one - two),
+            math.isqrt(abs(one * one - two * two)),
+        )
     else:
         squares = working.step(two, "×", two), working.step(one, "×", one)
         total = working.step(squares[0], "-", squares[1])
-        slips = (two - one, two + one, root + 1, root - 1)
+        slips = (two - one, two + one, math.isqrt(one * one + two * two))
     working.say(f"{root} × {root} = {show(total)}.")
     return root, slips

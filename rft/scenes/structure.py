@@ -83,18 +83,19 @@ def sketch(rng: random.Random, kind: str, split: Split, style: Style) -> tuple[D
 
 
 def choices(rng: random.Random, draft: Draft) -> list[Number]:
-    """The answer among three results of typical errors, in random order.
+    """The answer among three wrong options, in random order.
 
-    Where a question allows too few errors that differ, near misses fill up.
+    Wrong options are the results of typical errors, then slips of calculation. How many of them
+    are smaller than the answer is even too, lest its rank give it away.
     """
-    most = 179 if draft.measure == "angle" else 10**9
-    gold = draft.answer
-    near = [gold + step for step in rng.sample((10, -10, 5, -5, 2, -2, 20, -20), 8)]
-    wrong: list[Number] = []
-    for option in (*rng.sample(draft.slips, len(draft.slips)), *near):
-        if 0 < option <= most and option != gold and option not in wrong:
-            wrong.append(option)
-    options = [gold, *wrong[:3]]
+    gold, most = draft.answer, 179 if draft.measure == "angle" else 10**9
+    slips = dict.fromkeys(rng.sample(draft.slips, len(draft.slips)))
+    near = [gold + step for step in rng.sample((10, 5, 2, 1, -10, -5, -2, -1), 8)]
+    wrong = [o for o in dict.fromkeys((*slips, *near)) if 0 < o <= most and o != gold]
+    smaller = [o for o in wrong if o < gold][: rng.randrange(4)]
+    larger = [o for o in wrong if o > gold][: 3 - len(smaller)]
+    rest = [o for o in wrong if o not in smaller and o not in larger]
+    options = [gold, *smaller, *larger, *rest[: 3 - len(smaller) - len(larger)]]
     rng.shuffle(options)
     return options
 
