@@ -31,12 +31,13 @@ from transformers import (
 
 from rft.tasks import prompt_for
 
-#: Qwen2-VL's conversation format: the system message, then every turn's images before its text.
+#: Qwen2-VL's conversation format, but for the line break after a role, which would cost a token
+#: a turn: the system message, then every turn's images before its text.
 CHAT_TEMPLATE = """\
 {%- if messages[0]['role'] != 'system' -%}
 <|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif -%}
 {%- for message in messages -%}
-<|im_start|>{{ message['role'] }}\n
+<|im_start|>{{ message['role'] }}
 {%- if message['content'] is string -%}
 {{ message['content'] }}
 {%- else -%}
@@ -50,7 +51,8 @@ CHAT_TEMPLATE = """\
 {%- endif -%}
 <|im_end|>\n{% endfor -%}
 {%- if add_generation_prompt -%}
-<|im_start|>assistant\n{% endif -%}
+<|im_start|>assistant
+{%- endif -%}
 """
 
 #: Never part of a text: the tokens that structure a conversation.
