@@ -102,6 +102,13 @@ def _cylinder(side: int, rgb: tuple[int, int, int], material: str) -> Image.Imag
     out.paste(
         _masked(Image.new("RGBA", out.size, _shade(rgb, lid_light)), lid, opacity), (0, 0), lid
     )
+    if material == "glass":  # the far rim of its foot, seen through it
+        pen = ImageDraw.Draw(out)
+        ink, width = (*_shade(rgb, 0.8), 190), max(1, round(side * 0.012))
+        pen.arc([left, bottom - tilt, right, bottom + tilt], 184, 356, fill=ink, width=width)
+        pen.ellipse(
+            [left, top - tilt, right, top + tilt], outline=(*_shade(rgb, 1.8), 230), width=width
+        )
     return out
 
 
@@ -141,6 +148,10 @@ def _cube(side: int, rgb: tuple[int, int, int], material: str) -> Image.Image:
     width = max(1, round(side * 0.012))
     pen.line([(a, low), (b, low), (b, foot)], fill=edge, width=width)
     pen.line([(b, low), (c, top)], fill=edge, width=width)
+    if material == "glass":  # the far edges, seen through it
+        ink, corner = (*_shade(rgb, 0.8), 190), (d, foot - rise)
+        for end in ((d, top), (a, foot), (c, foot - rise)):
+            pen.line([corner, end], fill=ink, width=width)
     return out
 
 
