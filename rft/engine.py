@@ -99,11 +99,15 @@ def make_plan(
 
 @dataclass
 class _Seat:
-    """A model's place at the table. ``users`` counts conversations that use or await it."""
+    """A model's place at the table. ``users`` counts conversations that use or await it.
+
+    ``stamp`` is when the files it was loaded from were written.
+    """
 
     card: zoo.Card
     lock: threading.Lock = field(default_factory=threading.Lock)
     policy: Policy | None = None
+    stamp: float = 0.0
     users: int = 0
     used: float = 0.0
     leaving: bool = False
@@ -137,6 +141,8 @@ class Engine:
                 yield Chunk("", 0, time.perf_counter() - start, "stop")
                 return
             try:
+                if seat.policy is not None and _stamp(zoo.folder_of(card)) > seat.stamp:
+                    self._forget(seat)  # trained or fetched anew since: files are the truth
                 if seat.policy is None:
                     yield from self._load(seat, stop)
                 if seat.policy is None:
@@ -162,6 +168,16 @@ class Engine:
                     self._drop_if_done(seat)
         machine.give_back()
 
+    def memory(self) -> machine.Memory:
+        """What would be free if all checkpoints were released: what a choice has to fit in."""
+        with self._guard:
+            residents = self._residents()
+        free = machine.memory()
+        return machine.Memory(
+            free.main + sum(r.bytes for r in residents if not r.on_gpu),
+            free.gpu + sum(r.bytes for r in residents if r.on_gpu),
+        )
+
     def _sit(self, card: zoo.Card) -> _Seat:
         with self._guard:
             seat = self._table.setdefault(card.id, _Seat(card))
@@ -176,6 +192,11 @@ class Engine:
             freed = self._drop_if_done(seat)
         if freed:
             machine.give_back()
+
+    def _forget(self, seat: _Seat) -> None:
+        with self._guard:
+            seat.policy = None
+        machine.give_back()
 
     def _drop_if_done(self, seat: _Seat) -> bool:
         """With the guard held: forget a seat that nobody uses and that holds no model to keep."""
@@ -257,6 +278,8 @@ def _bring_in(seat: _Seat, folder: Path, device: str | None) -> Iterator[Progres
     made: list[Policy] = []
     trouble: list[BaseException] = []
 
+    stamp = _stamp(folder)
+
     def work() -> None:
         try:
             from rft import policy  # torch and transformers: seconds, hence not at the top
@@ -274,7 +297,15 @@ def _bring_in(seat: _Seat, folder: Path, device: str | None) -> Iterator[Progres
     finally:
         worker.join()
         if made:
-            seat.policy = made[0]
+            seat.policy, seat.stamp = made[0], stamp
     if trouble:
         machine.give_back()
         raise trouble[0]
+
+
+def _stamp(folder: Path | None) -> float:
+    """When a folder's weights or configuration were last written; 0 where there are none."""
+    if folder is None:
+        return 0.0
+    files = [*folder.glob("*.safetensors"), *folder.glob("*.json")]
+    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -32,7 +33,28 @@ class Memory:
 
 def memory() -> Memory:
     """What is free now."""
-    return Memory(psutil.virtual_memory().available, gpu_free())
+    return Memory(min(psutil.virtual_memory().available, container_free()), gpu_free())
+
+
+def container_free(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """What the container's own limit leaves; practically infinite where there is none.
+
+    The system reports the whole machine's memory inside a container, but ends the process
+    at the container's limit. Files are ``root``'s in control groups 2, else in 1.
+    """
+    for limit, used, stat, cache in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat",
+         "total_inactive_file"),
+    ):  # fmt: skip
+        try:
+            taken = int((root / used).read_text())
+            lines = (line.split() for line in (root / stat).read_text().splitlines())
+            spare = sum(int(line[1]) for line in lines if line[0] == cache)
+            return max(0, int((root / limit).read_text()) - taken + spare)
+        except (OSError, ValueError, IndexError):
+            continue  # no such control group, or its limit reads "max"
+    return sys.maxsize
 
 
 def gpu_free() -> int:

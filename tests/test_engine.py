@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -206,6 +207,30 @@ def test_a_tokenizer_that_fails_late(engine: Engine, trio: list[zoo.Card], tmp_p
     assert engine.loaded() == []
     (broken / "tokenizer.json").write_bytes((Path(trio[1].where) / "tokenizer.json").read_bytes())
     assert text(run(engine, zoo.card_for(str(broken))))
+
+
+def test_files_written_anew_are_loaded_anew(
+    engine: Engine, trio: list[zoo.Card], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(trio[0].where, tmp_path / "trained"))
+    card = zoo.card_for(str(folder))
+    run(engine, card)
+    later = time.time() + 5
+    os.utime(folder / "model.safetensors", (later, later))
+    assert "Loading trained" in said(run(engine, card))
+    assert not said(run(engine, card))
+    shutil.rmtree(folder)
+    assert text(run(engine, card))  # what is in memory needs its folder no more
+
+
+def test_memory_counts_what_a_release_would_free(engine: Engine, trio: list[zoo.Card]) -> None:
+    run(engine, trio[0])
+    resident = engine.loaded()[0]
+    full = machine.Memory(main=0, gpu=0)
+    assert zoo.state(trio[0], full).kind == "too-large"
+    memory = engine.memory()
+    assert zoo.state(trio[0], memory).kind == "cached"
+    assert resident.bytes <= memory.gpu if resident.on_gpu else memory.main
 
 
 def test_release_frees(engine: Engine, trio: list[zoo.Card]) -> None:

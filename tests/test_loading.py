@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import (
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2VLForConditionalGeneration,
+)
 
 from rft import machine, policy, zoo
 from rft.errors import CheckpointError, MemoryShort
@@ -85,6 +91,29 @@ def test_nothing_there() -> None:
             policy.load(where)
 
 
+def test_the_other_family(tiny: Path, tmp_path: Path) -> None:
+    """A Qwen2.5-VL of random weights, with the tiny tokenizer: the same code runs it."""
+    theirs = json.loads((tiny / "config.json").read_text())
+    vision = {
+        "depth": 2, "hidden_size": 64, "num_heads": 4, "intermediate_size": 96,
+        "out_hidden_size": theirs["text_config"]["hidden_size"], "fullatt_block_indexes": [1],
+    }  # fmt: skip
+    tokens = {name: theirs[name] for name in theirs if name.endswith("_token_id")}
+    config = Qwen2_5_VLConfig(
+        text_config={**theirs["text_config"], "model_type": "qwen2_5_vl_text"},
+        vision_config=vision, tie_word_embeddings=True, **tokens,
+    )  # fmt: skip
+    folder = Path(shutil.copytree(tiny, tmp_path / "other"))
+    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(folder)
+    assert zoo.card_for(str(folder)).family == "qwen2_5_vl"
+    model = policy.load(folder)
+    asked = [Turn("user", "How many?", (Image.new("RGB", (120, 90), "red"),))]
+    alone = [model.complete([turns], GREEDY)[0] for turns in (asked, ASK)]
+    assert model.complete([asked, ASK], GREEDY) == alone
+    streamed = model.stream(asked, GREEDY, threading.Event())
+    assert "".join(chunk.text for chunk in streamed) == alone[0]
+
+
 def test_an_adapter_is_applied(tiny: Path, adapter: Path) -> None:
     plain, adapted = policy.load(tiny), policy.load(adapter)
     assert adapted.bytes == plain.bytes
@@ -97,6 +126,7 @@ def test_an_adapter_is_applied(tiny: Path, adapter: Path) -> None:
     assert card.parameters > zoo.card_for(str(tiny)).parameters
 
 
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")
 def test_an_adapter_that_fits_nothing_is_refused(adapter: Path) -> None:
     file = adapter / "adapter_model.safetensors"
     renamed = {name.replace("v_proj", "w_proj"): t for name, t in load_file(file).items()}

@@ -115,6 +115,28 @@ def test_stop_before_the_first_token(model: policy.Policy) -> None:
     assert [(c.text, c.finish) for c in model.stream(ASK, GREEDY, stop)] == [("", "stop")]
 
 
+def test_stop_while_the_prompt_is_read(model: policy.Policy) -> None:
+    stop, reached = threading.Event(), []
+    first, last = model._layers[0], model._layers[-1]
+    hooks = [
+        first.register_forward_pre_hook(lambda *_: stop.set()),
+        last.register_forward_pre_hook(lambda *_: reached.append(1)),
+    ]
+    try:
+        chunks = list(model.stream(ASK, GREEDY, stop))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert [(c.text, c.tokens, c.finish) for c in chunks] == [("", 0, "stop")]
+    assert not reached
+
+
+def test_a_stopped_batch_is_left_empty(model: policy.Policy) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert model.complete([ASK, TALK], GREEDY, stop=stop) == ["", ""]
+
+
 def test_an_abandoned_stream_frees_the_model(model: policy.Policy) -> None:
     stream = model.stream(ASK, replace(WILD, max_new_tokens=2000), threading.Event())
     next(stream)

@@ -85,6 +85,37 @@ def test_this_machine_has_memory() -> None:
     assert (machine.gb(17_800_000_000), machine.gb(12_000_000)) == ("17.8 GB", "12 MB")
 
 
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        (
+            {
+                "memory.max": "1000",
+                "memory.current": "400",
+                "memory.stat": "anon 1\ninactive_file 50",
+            },
+            650,
+        ),
+        ({"memory.max": "100", "memory.current": "400", "memory.stat": ""}, 0),
+        ({"memory.max": "max", "memory.current": "400", "memory.stat": ""}, sys.maxsize),
+        (
+            {
+                "memory/memory.limit_in_bytes": "1000",
+                "memory/memory.usage_in_bytes": "300",
+                "memory/memory.stat": "total_inactive_file 7",
+            },
+            707,
+        ),
+        ({}, sys.maxsize),
+    ],
+)
+def test_a_containers_limit(tmp_path: Path, files: dict[str, str], free: int) -> None:
+    (tmp_path / "memory").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert machine.container_free(tmp_path) == free
+
+
 def test_a_local_folder(tiny: Path) -> None:
     card = zoo.card_for(f"  '{tiny}' ")
     assert (card.where, card.family, card.task, card.stage) == (str(tiny), "qwen2_vl", None, None)
