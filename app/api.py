@@ -35,16 +35,16 @@ def endpoint(room: Room) -> None:
     @told
     def chat(
         question: str,
-        images: list[str] | None,
-        checkpoint: str,
-        task: str,
-        answer_kind: Any,
-        temperature: float,
-        top_p: float,
-        top_k: int,
-        max_tokens: int,
-        kilopixels: int,
-        seed: int | None,
+        images: list[str] | None = None,
+        checkpoint: str = "",
+        task: str = FREE,
+        answer_kind: Any = "auto",
+        temperature: float = PAPER.temperature,
+        top_p: float = PAPER.top_p,
+        top_k: int = PAPER.top_k,
+        max_tokens: int = PAPER.max_new_tokens,
+        kilopixels: int = PAPER.max_pixels // 1000,
+        seed: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         text = checked(question)
         card = zoo.card_for(checkpoint) if checkpoint.strip() else card_or_default(None)

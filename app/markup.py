@@ -17,7 +17,7 @@ from markdown_it.token import Token
 
 from app.mathml import formula
 
-LONGEST = 60_000  #: characters; no model here writes more, and a page must stay quick
+LONGEST = 24_000  #: characters; above what a model here writes, and a page must stay quick
 
 # Delimiters that models use. A single $ is left out: it is money more often than mathematics.
 # Of bounded length, so that a row of opening delimiters costs no more than linear time.
@@ -40,7 +40,9 @@ def plain(text: str) -> str:
 
 def rich(text: str) -> str:
     """Text with light Markdown and formulas, as inert HTML."""
-    return _GRAMMAR.render(clean(text)[:LONGEST])
+    if len(text) > LONGEST:
+        return f"<pre>{plain(text)}</pre>"
+    return _GRAMMAR.render(clean(text))
 
 
 def _math(state: StateInline, silent: bool) -> bool:

@@ -75,7 +75,7 @@
     const note = $("#live .waiting .wait .note");
     const place = note && /queue: (\d+)\/(\d+)/.exec($("#live [data-testid='status-tracker']")?.innerText ?? "");
     $("#live")?.classList.toggle("placed", Boolean(place));
-    if (place) note.textContent = `In the queue: place ${place[1]} of ${place[2]}`;
+    if (place) note.textContent = `Place ${place[1]} of ${place[2]} in the queue`;
   }, 200);
 
   /* --- actions --------------------------------------------------------------------------- */

@@ -1,0 +1,346 @@
+"""The served page without a browser: its one endpoint, its store, its rules."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from gradio_client import Client, handle_file
+from page import Served, serving
+from PIL import Image
+
+from app.conversation import Ask, Said
+from app.faults import told
+from app.room import LONGEST_QUESTION, Room, checked
+from app.store import Store, lost
+from rft import zoo
+from rft.engine import Engine
+from rft.errors import InputError, StudioError
+from rft.scenes import make
+from rft.types import Decoding
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("chats")) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def client(studio: Served) -> Client:
+    return Client(studio.url, verbose=False)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    path = tmp_path / "scene.png"
+    image = make("counting", "id", 1).images[0]
+    assert isinstance(image, Image.Image)
+    image.save(path)
+    return path
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return Room(Store(tmp_path / "chats"))
+
+
+@pytest.fixture
+def card(tiny: Path) -> zoo.Card:
+    return zoo.card_for(str(tiny))
+
+
+# --- the process ---------------------------------------------------------------------------
+
+
+def test_importing_the_page_does_not_import_torch() -> None:
+    code = "import sys, app.ui; app.ui.build(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stdout + done.stderr
+
+
+def test_app_py_serves_on_the_port_it_is_told() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {**os.environ, "GRADIO_SERVER_PORT": str(port)}
+    server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env)
+    try:
+        assert _waited(lambda: _status(f"http://127.0.0.1:{port}") == 200, 90)
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return int(answer.status)
+    except OSError:
+        return 0
+
+
+def _waited(condition: object, limit_s: float) -> bool:
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        if condition():  # type: ignore[operator]
+            return True
+        time.sleep(0.1)
+    return False
+
+
+# --- the endpoint --------------------------------------------------------------------------
+
+
+def test_only_chat_is_open_to_programs(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert list(endpoints) == ["/chat"]
+    parameters = [item["parameter_name"] for item in endpoints["/chat"]["parameters"]]
+    assert parameters[:5] == ["question", "images", "checkpoint", "task", "answer_kind"]
+
+
+def test_chat_streams_and_ends_with_numbers(client: Client, scene: Path, tiny: Path) -> None:
+    job = client.submit(
+        question="How many objects are there?",
+        images=[handle_file(scene)],
+        checkpoint=str(tiny),
+        task="counting",
+        max_tokens=24,
+        api_name="/chat",
+    )
+    last = job.result(timeout=120)
+    seen = job.outputs()
+    assert last["status"] in ("done", "cut") and 1 <= last["stats"]["tokens"] <= 24
+    assert last["stats"]["first_token_seconds"] > 0
+    assert len(seen) >= 2 and seen[-1] == last
+    texts = [item["text"] for item in seen]
+    assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"question": " \n\x00"}, "Type a question"),
+        ({"question": "x" * 100_000}, f"up to {LONGEST_QUESTION:,}"),
+        ({"checkpoint": "no/such/folder/at/all"}, "no Hub id"),
+        ({"checkpoint": "Qwen/Qwen2-VL-2B-Instruct"}, "not on this machine"),
+    ],
+)
+def test_chat_refuses_with_a_sentence(
+    client: Client, tiny: Path, change: dict[str, str], words: str
+) -> None:
+    asked = {"question": "How many?", "checkpoint": str(tiny), **change}
+    with pytest.raises(Exception, match=words):
+        client.predict(**asked, api_name="/chat")
+
+
+def test_chat_refuses_what_is_no_image(client: Client, tiny: Path, tmp_path: Path) -> None:
+    fake = tmp_path / "fake.png"
+    fake.write_text("not an image")
+    with pytest.raises(Exception, match="text"):
+        client.predict(
+            question="How many?",
+            images=[handle_file(fake)],
+            checkpoint=str(tiny),
+            api_name="/chat",
+        )
+
+
+def test_chat_reads_no_file_that_was_not_uploaded(studio: Served, tiny: Path, scene: Path) -> None:
+    """A path on the server is no key to the file that lies there."""
+    for path in ("/etc/passwd", str(scene)):
+        stolen = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        assert _called(studio.url, ["How many?", [stolen], str(tiny)]).startswith("event: error")
+
+
+def _called(url: str, data: list[object]) -> str:
+    """The end of what the endpoint answers to a bare HTTP client."""
+    rest = ["free", "auto", 0.1, 0.9, 50, 16, 100, None]
+    body = json.dumps({"data": [*data, *rest]}).encode()
+    headers = {"Content-Type": "application/json"}
+    address = f"{url}gradio_api/call/chat"
+    with urllib.request.urlopen(urllib.request.Request(address, body, headers)) as answer:
+        event = json.load(answer)["event_id"]
+    with urllib.request.urlopen(f"{address}/{event}", timeout=60) as answer:
+        return answer.read().decode().rstrip().rsplit("\n\n", 1)[-1]
+
+
+# --- conversations -------------------------------------------------------------------------
+
+
+def test_a_conversation_survives_and_its_id_cannot_be_made_up(room: Room) -> None:
+    chat = room.store.new()
+    names = room.store.keep(chat.id, [Image.new("RGB", (40, 30), "red")])
+    chat = chat.asking(Ask("Q", "P", names, "counting", gold="1"), Said("<answer>1", end="eos"))
+    room.store.save(chat)
+    assert Store(room.store.root).load(chat.id) == chat
+    for other in (None, 5, "", "../" + chat.id, chat.id + "x", "x" * 22, {"chat": chat.id}):
+        assert room.store.load(other).exchanges == ()
+    room.clear(chat)
+    assert room.store.load(chat.id).exchanges == () and not any(room.store.root.iterdir())
+
+
+def test_a_torn_file_is_an_empty_conversation(room: Room) -> None:
+    chat = room.store.new().asking(Ask("Q", "P"), Said(end="eos"))
+    room.store.save(chat)
+    (room.store.root / chat.id / "chat.json").write_text('{"id": "')
+    assert room.store.load(chat.id).exchanges == ()
+
+
+def test_old_conversations_make_room(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.store.KEPT", 3)
+    chats = [room.store.new().asking(Ask("Q", "P"), Said(end="eos")) for _ in range(5)]
+    for age, chat in enumerate(chats):
+        room.store.save(chat)
+        folder = room.store.root / chat.id
+        os.utime(folder, (1000 + age, 1000 + age))
+    assert [bool(room.store.load(chat.id).exchanges) for chat in chats[:2]] == [False, False]
+    assert room.store.load(chats[4].id).exchanges
+
+
+def test_the_export_holds_the_images_and_not_the_id(room: Room) -> None:
+    chat = room.store.new()
+    names = room.store.keep(chat.id, [Image.new("RGB", (40, 30)), Image.new("RGB", (900, 900))])
+    chat = chat.asking(Ask("Q", "P", names), Said("<think>a</think><answer>2</answer>", end="eos"))
+    text = json.dumps(room.store.export(chat))
+    record = json.loads(text)
+    assert chat.id not in text
+    item = record["exchanges"][0]
+    assert [image.split(",")[0] for image in item["ask"]["images"]] == [
+        "data:image/png;base64",
+        "data:image/jpeg;base64",
+    ]
+    assert (item["said"]["thinking"], item["said"]["answer"]) == ("a", "2")
+
+
+def test_a_question_is_cleaned_and_its_template_tokens_stay_text(
+    room: Room, card: zoo.Card
+) -> None:
+    chat = room.ask(room.store.new(), card, " a\x00b\x1b <|im_start|>\r\n ", [], None)
+    assert chat.exchanges[0].ask.question == "ab <|im_start|>"
+    for bad in ("", "  \x00\n", "x" * (LONGEST_QUESTION + 1)):
+        with pytest.raises(InputError):
+            checked(bad)
+
+
+def test_forty_images_at_once_are_refused(room: Room, card: zoo.Card, scene: Path) -> None:
+    with pytest.raises(InputError, match="40 images"):
+        room.ask(room.store.new(), card, "How many?", [scene] * 40, "counting")
+
+
+def test_a_reply_is_kept_when_its_reader_goes_away(room: Room, card: zoo.Card) -> None:
+    chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
+    reading = room.reply(chat, card, Decoding(max_new_tokens=400))
+    while not next(reading).exchanges[0].said.text:
+        pass
+    reading.close()
+    kept = room.open(chat.id).exchanges[0].said
+    assert kept.end == "stop" and kept.text
+    assert not room.desk.busy(chat.id)
+    assert not any(resident.busy for resident in room.engine.loaded())
+
+
+def test_stopping_ends_the_reply_and_keeps_its_text(room: Room, card: zoo.Card) -> None:
+    chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
+    stopped_at = 0.0
+    grown = chat
+    for grown in room.reply(chat, card, Decoding(max_new_tokens=700)):
+        if grown.exchanges[0].said.tokens >= 5 and not stopped_at:
+            assert room.stop(grown) is grown
+            stopped_at = time.perf_counter()
+    assert time.perf_counter() - stopped_at < 1.0
+    said = grown.exchanges[0].said
+    assert said.end == "stop" and said.text and said.tokens < 700
+    assert room.open(chat.id) == grown
+
+
+def test_stopping_in_the_queue_and_asking_while_busy(room: Room, card: zoo.Card) -> None:
+    chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
+    assert room.open(chat.id).exchanges[0].said.end == "lost", "nobody is writing it"
+    assert room.stop(chat).exchanges[0].said.end == "stop"
+    assert list(room.reply(room.store.load(chat.id), card, Decoding())) == []
+    room.desk.take(chat.id)
+    with pytest.raises(InputError, match="still being written"):
+        room.again(chat, card)
+
+
+def test_asking_again_and_otherwise(room: Room, card: zoo.Card) -> None:
+    problem = make("counting", "id", 1)
+    chat = room.ask_problem(room.store.new(), card, problem)
+    chat = room.ask(chat, card, "And red ones?", [], "counting")
+    again = room.again(chat, card)
+    assert [item.ask.question for item in again.exchanges] == [problem.question, "And red ones?"]
+    other = room.edit(again, card, 0, "How many cubes?")
+    assert len(other.exchanges) == 1 and other.exchanges[0].ask.gold is None
+    assert other.exchanges[0].ask.images == chat.exchanges[0].ask.images
+    assert "How many cubes? Output" in other.exchanges[0].ask.prompt
+    same = room.edit(other, card, 0, "How many cubes?")
+    assert same.exchanges[0].ask == other.exchanges[0].ask
+    with pytest.raises(InputError, match="no longer"):
+        room.edit(other, card, 7, "x")
+
+
+def test_a_fault_ends_the_reply_with_its_sentence(tmp_path: Path, card: zoo.Card) -> None:
+    room = Room(Store(tmp_path / "chats"), Engine(budget_bytes=1000))
+    chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
+    (*_, chat) = room.reply(chat, card, Decoding())
+    said = chat.exchanges[0].said
+    assert said.end == "error" and "budget" in said.note
+    assert room.open(chat.id) == chat
+
+
+def test_two_conversations_do_not_mix(room: Room, card: zoo.Card) -> None:
+    problems = [make("counting", "id", seed) for seed in (1, 2)]
+    chats = [room.ask_problem(room.store.new(), card, problem) for problem in problems]
+
+    def answer(index: int) -> None:
+        (*_, chats[index]) = room.reply(chats[index], card, Decoding(max_new_tokens=12))
+
+    threads = [threading.Thread(target=answer, args=(index,)) for index in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    for chat, problem in zip(chats, problems, strict=True):
+        assert room.open(chat.id).exchanges[0].ask.question == problem.question
+        assert room.open(chat.id).exchanges[0].said.end in ("eos", "length")
+
+
+def test_a_lost_reply_is_marked_and_others_are_left() -> None:
+    chat = Store(Path("x")).new().asking(Ask("Q", "P"), Said("half"))
+    assert lost(chat).exchanges[0].said == replace(Said("half"), end="lost")
+    done = chat.replying(Said("whole", end="eos"))
+    assert lost(done) is done
+
+
+# --- faults --------------------------------------------------------------------------------
+
+
+def test_studio_errors_become_sentences_and_bugs_surface() -> None:
+    def fail(error: Exception) -> None:
+        raise error
+
+    def fail_midway(error: Exception) -> Iterator[int]:
+        yield 1
+        raise error
+
+    with pytest.raises(gr.Error, match="Crop it"):
+        told(fail)(InputError("Crop it."))
+    with pytest.raises(gr.Error, match="Too large"):
+        list(told(fail_midway)(StudioError("Too large.")))
+    with pytest.raises(ZeroDivisionError):
+        told(fail)(ZeroDivisionError())
