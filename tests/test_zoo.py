@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rft import machine, promptfile, tasks, zoo
-from rft.checkpoint import FAMILIES
+from rft.checkpoint import FAMILIES, inspect
 from rft.errors import InputError
 
 PLENTY = machine.Memory(10**12)
@@ -59,6 +59,20 @@ def test_bundled_cards_are_folders_of_this_repository(by_id: dict[str, zoo.Card]
     for card in bundled:
         assert Path(card.where).is_relative_to(zoo.ROOT)
         assert card.download_bytes == 0
+
+
+@pytest.mark.parametrize("name", ["tiny-base", "tiny-counting-cot-sft"])
+def test_bundled_checkpoints_are_what_their_cards_say(
+    by_id: dict[str, zoo.Card], name: str
+) -> None:
+    card = by_id[name]
+    if not Path(card.where).is_dir():
+        pytest.skip(f"{card.where} is not there yet")
+    facts = inspect(Path(card.where))
+    assert facts.family == card.family
+    assert abs(facts.parameters - card.parameters) < 0.1 * card.parameters
+    assert zoo.state(card, PLENTY).kind == "bundled"
+    assert max(f.stat().st_size for f in Path(card.where).iterdir()) < 9_500_000
 
 
 def test_states_say_their_numbers(by_id: dict[str, zoo.Card], tiny: Path) -> None:
