@@ -55,6 +55,11 @@ def counting_cot(index: int) -> Lesson:
     return Lesson(prompt, completion_of(posed), partial(_picture, things, rng))
 
 
+#: The base looks before it speaks. Up to each of these lessons it describes scenes of at most so
+#: many objects, so many times larger than life: from close-ups of one to the scenes of the task.
+LOOKING = ((5_000, 1, 2.2), (8_000, 2, 1.7), (12_000, 3, 1.35), (18_000, 5, 1.1), (46_000, 6, 1.0))
+
+
 def base(index: int) -> Lesson:
     """What an instruction-tuned base knows: captions, attributes, counting in mixed manners.
 
@@ -62,11 +67,15 @@ def base(index: int) -> Lesson:
     reasoning, 30% the full form. Reinforcement learning has something to bring out.
     """
     rng = random.Random(f"lesson/base/{index}")
-    sort = rng.choices(("caption", "attribute", "asked", "plain"), weights=(44, 14, 36, 6))[0]
+    for until, most, zoom in LOOKING:
+        if index < until:
+            things = counting.scene(rng, "train", most, zoom)
+            return _caption(rng, things, zoom)
     things, posed = counting.pose(rng, "train")
     draw = partial(_picture, things, rng)
+    sort = rng.choices(("caption", "attribute", "asked", "plain"), weights=(30, 18, 44, 8))[0]
     if sort == "caption":
-        return Lesson(rng.choice(_CAPTION_REQUESTS), counting.caption(things), draw)
+        return _caption(rng, things)
     if sort == "attribute":
         return Lesson(*_attribute(rng, things), draw)
     if sort == "plain":
@@ -78,6 +87,11 @@ def base(index: int) -> Lesson:
         "full": completion_of(posed),
     }[manner]
     return Lesson(prompt_for("counting", posed.question), completion, draw)
+
+
+def _caption(rng: random.Random, things: list[counting.Thing], zoom: float = 1.0) -> Lesson:
+    request = rng.choice(_CAPTION_REQUESTS)
+    return Lesson(request, counting.caption(things), partial(_picture, things, rng, zoom))
 
 
 def _attribute(rng: random.Random, things: list[counting.Thing]) -> tuple[str, str]:
@@ -98,12 +112,14 @@ def _attribute(rng: random.Random, things: list[counting.Thing]) -> tuple[str, s
     return f"What is the {field} of the {places[at]}?", getattr(things[at], field)
 
 
-def _picture(things: list[counting.Thing], rng: random.Random) -> tuple[Image.Image, ...]:
+def _picture(
+    things: list[counting.Thing], rng: random.Random, zoom: float = 1.0
+) -> tuple[Image.Image, ...]:
     """The scene in one of several resolutions, sometimes with JPEG noise, as uploads have it.
 
     A checkpoint's processor brings all of them to the resolution it sees.
     """
-    image = counting.draw(things, rng, "train", rng.choice((112, 112, 140, 224)))
+    image = counting.draw(things, rng, "train", rng.choice((112, 112, 140, 224)), zoom)
     if rng.random() < 0.25:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=rng.randint(55, 92))

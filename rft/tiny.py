@@ -116,7 +116,15 @@ def tokenizer() -> PreTrainedTokenizerFast:
         form for word in OPENERS for form in (word.capitalize(), f" {word.capitalize()}")
     ]
     marks = [form for mark in SYMBOLS for form in (mark, f" {mark}")]
-    corpus = [*words, *marks, *(f" {digit}" for digit in range(10)), "\n\n", "yes", "no"]
+    corpus = [
+        *words,
+        *marks,
+        *(f" {digit}" for digit in range(10)),
+        *(f" {column}" for column in "abcd"),
+        "\n\n",
+        "yes",
+        "no",
+    ]
     learner = trainers.BpeTrainer(
         vocab_size=4096,
         min_frequency=1,
@@ -164,7 +172,10 @@ def config(tok: PreTrainedTokenizerFast) -> Qwen2VLConfig:
         "num_key_value_heads": 2,
         "max_position_embeddings": 4096,
         "rope_parameters": {
-            "rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 6, 6],
+            # Of 16 frequencies the first turns with time, three with the row, twelve with the
+            # column. Qwen2-VL's own split would give the columns of so small an image only
+            # frequencies too low to tell them apart.
+            "rope_type": "default", "rope_theta": 500.0, "mrope_section": [1, 3, 12],
         },
         "tie_word_embeddings": True,
         "bos_token_id": ids["<|endoftext|>"],

@@ -12,13 +12,14 @@ import json
 import os
 import random
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rft.config import Recipe
-from rft.errors import InputError
+from rft.errors import InputError, StudioError
 from rft.lessons import Lesson, curriculum
 
 
@@ -136,7 +137,12 @@ def _metrics_to(path: Path) -> Any:
 
         def on_log(self, args, state, control, logs=None, **_):
             with path.open("a") as file:
-                file.write(json.dumps({"step": state.global_step, "time": round(time.time(), 1), **(logs or {})}) + "\n")
+                file.write(
+                    json.dumps(
+                        {"step": state.global_step, "time": round(time.time(), 1), **(logs or {})}
+                    )
+                    + "\n"
+                )
 
     return Metrics()
 
@@ -169,6 +175,10 @@ def command(argv: list[str]) -> int:
     parser.add_argument("out", type=Path, help="folder of the run; an unfinished one is resumed")
     args = parser.parse_args(argv)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    final = train_sft(Recipe.read(args.recipe), args.out)
+    try:
+        final = train_sft(Recipe.read(args.recipe), args.out)
+    except StudioError as error:
+        print(error, file=sys.stderr)
+        return 2
     print(f"The finished checkpoint is {final}.")
     return 0

@@ -42,6 +42,11 @@ class Thing:
     def name(self) -> str:
         return f"{self.size} {self.color} {self.material} {self.shape}"
 
+    @property
+    def cell(self) -> str:
+        """Where it is on a board of four by four: columns a to d from the left, rows from the top."""
+        return f"{'abcd'[int(self.x * 4)]}{int(self.y * 4) + 1}"
+
 
 @dataclass(frozen=True)
 class Group:
@@ -71,11 +76,15 @@ class Group:
 EVERYTHING = Group()
 
 
-def scene(rng: random.Random, split: Split) -> list[Thing]:
-    """Draw a scene that belongs to the split, its objects from left to right."""
+def scene(rng: random.Random, split: Split, most: int = 6, zoom: float = 1.0) -> list[Thing]:
+    """Draw a scene that belongs to the split, its objects from left to right.
+
+    ``most`` bounds their number; out of domain there are four to nine. ``zoom`` leaves room for
+    objects so many times larger.
+    """
     while True:
-        most = 9 if split == "ood" else 6
-        things = _layout(rng, rng.randint(4 if split == "ood" else 1, most))
+        count = rng.randint(4, 9) if split == "ood" else rng.randint(1, most)
+        things = _layout(rng, count, zoom)
         if things and belongs(key(things), split):
             return things
 
@@ -85,7 +94,7 @@ def key(things: list[Thing]) -> str:
     return ";".join(f"{t.name}@{int(t.x * 8)},{int(t.y * 8)}" for t in things)
 
 
-def _layout(rng: random.Random, count: int) -> list[Thing]:
+def _layout(rng: random.Random, count: int, zoom: float) -> list[Thing]:
     """Objects that hardly overlap and whose order from left to right is plain to see.
 
     A scene of few attributes has groups worth counting, so each scene draws its objects
@@ -98,7 +107,7 @@ def _layout(rng: random.Random, count: int) -> list[Thing]:
         if len(things) == count:
             break
         size = rng.choice(SIZES)
-        reach = _SIDE[size] * 0.55 + 0.02
+        reach = min(0.4, _SIDE[size] * zoom * 0.55 + 0.02)
         x, y = rng.uniform(reach, 1 - reach), rng.uniform(reach, 1 - reach)
         thing = Thing(
             size,
@@ -111,7 +120,7 @@ def _layout(rng: random.Random, count: int) -> list[Thing]:
         clear = all(
             abs(x - other.x) > 0.045
             and ((x - other.x) ** 2 + (y - other.y) ** 2) ** 0.5
-            > 0.56 * (_SIDE[size] + _SIDE[other.size])
+            > 0.56 * zoom * (_SIDE[size] + _SIDE[other.size])
             for other in things
         )
         if clear:
@@ -119,14 +128,16 @@ def _layout(rng: random.Random, count: int) -> list[Thing]:
     return sorted(things, key=lambda t: t.x) if len(things) == count else []
 
 
-def draw(things: list[Thing], rng: random.Random, split: Split, size: int) -> Image.Image:
+def draw(
+    things: list[Thing], rng: random.Random, split: Split, size: int, zoom: float = 1.0
+) -> Image.Image:
     """Paint a scene: RGB, ``size`` x ``size`` pixels; ``rng`` varies light, scale and clutter."""
     shifted = split == "ood"
     canvas = table(size, rng.choice(_BUSY_TONES if shifted else _TONES)).copy()
     look: Look = "toon" if shifted and rng.random() < 0.7 else "solid"
     if shifted:
         _clutter(canvas, rng, size)
-    zoom = rng.uniform(0.95, 1.05)
+    zoom *= rng.uniform(0.95, 1.05)
     for thing in sorted(things, key=lambda t: t.y):
         side = max(6, round(_SIDE[thing.size] * zoom * size))
         place(
@@ -185,8 +196,8 @@ def _group(rng: random.Random, things: list[Thing], open_share: float = 0.1) -> 
 
 
 def caption(things: list[Thing]) -> str:
-    """Every object from left to right, numbered: the ground that all reasoning stands on."""
-    listed = ", ".join(f"{i} {t.name}" for i, t in enumerate(things, 1))
+    """Every object from left to right, numbered, with its cell: the ground of all reasoning."""
+    listed = ", ".join(f"{i} {t.cell} {t.name}" for i, t in enumerate(things, 1))
     return f"From left to right: {listed}."
 
 

@@ -1,0 +1,74 @@
+"""Intervals by hand, strict and lenient, and the command on the bundled checkpoint."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rft.evaluate import Share, Verdict, report, wilson
+from rft.parse import parse
+from rft.scenes import make
+from rft.types import Problem
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_wilson_by_hand() -> None:
+    # p = 1/2, n = 100: z² = 3.8415; half = 1.96/(1+.0384)·√(.0025+.0000960) = .0961
+    low, high = wilson(50, 100)
+    assert low == pytest.approx(0.4038, abs=1e-4) and high == pytest.approx(0.5962, abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+    low, high = wilson(10, 10)
+    assert low == pytest.approx(10 / 13.8415, abs=1e-4) and high == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "strict", "lenient", "formed"),
+    [
+        ("<think>\n1, 2\n</think>\n<answer>\n2\n</answer>", True, True, True),
+        ("<answer>2</answer>", True, True, False),
+        ("2", False, True, False),
+        ("<answer>3</answer>", False, False, False),
+        ("", False, False, False),
+    ],
+)
+def test_strict_is_inside_the_tag_and_lenient_anyhow(
+    said: str, strict: bool, lenient: bool, formed: bool
+) -> None:
+    verdict = Verdict(Problem("1", "counting", (), "How many?", "2"), parse(said))
+    assert (verdict.strict, verdict.lenient, verdict.formed) == (strict, lenient, formed)
+
+
+def test_a_report_counts_per_kind() -> None:
+    problems = [make("counting", "id", i, 48) for i in range(30)]
+    verdicts = [Verdict(p, parse(f"<answer>{p.answer}</answer>")) for p in problems]
+    found = report(verdicts)
+    assert found["strict"]["rate"] == 1.0 and found["format"]["rate"] == 0.0
+    assert sum(of["strict"]["n"] for of in found["kinds"].values()) == 30
+    assert str(Share(30, 30)).strip().startswith("100.0%")
+
+
+def test_the_bundled_checkpoint_counts_scenes_it_has_never_seen(tmp_path: Path) -> None:
+    """What the README measures on 1,000 scenes, on enough of them to notice a broken checkpoint."""
+    out = tmp_path / "eval.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "rft", "eval", "--checkpoint", "tiny-counting-cot-sft",
+         "--task", "counting", "--split", "id", "-n", "64", "--seed", "5", "--out", str(out)],
+        cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "strict" in done.stdout and "64" in done.stdout
+    found = json.loads(out.read_text())
+    assert found["strict"]["rate"] > 0.7 and found["format"]["rate"] > 0.9
+    assert len(found["answers"]) == 64
+
+
+def test_an_unknown_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rft", "eval", "--checkpoint", str(tmp_path), "--task", "counting"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr
