@@ -16,9 +16,9 @@ from app import api, examples, picker, render
 from app.conversation import Conversation
 from app.faults import told
 from app.panel import Panel, decoding_of, panel, task_of
-from app.room import Room, card_or_default, checked, prompt, verdict
+from app.room import Room, card_or_default, prompt, verdict
 from rft import zoo
-from rft.errors import InputError, StudioError
+from rft.errors import StudioError
 
 STORAGE_KEY = "reason-rft-studio"
 #: Gradio wants one to store state across restarts. It hides nothing: what must not be guessed
@@ -38,6 +38,7 @@ class _Page:
     transcript: gr.HTML
     live: gr.HTML
     composer: gr.MultimodalTextbox
+    foot: gr.HTML
     parcel: gr.HTML
     panel: Panel
 
@@ -49,9 +50,7 @@ def tab(demo: gr.Blocks, room: Room) -> None:
         side = panel()
         with gr.Column(elem_id="talk"):
             with gr.Column(elem_id="scroll"):
-                transcript = _html(
-                    "transcript", "['example', 'resend', 'wipe', 'export']", examples.welcome(None)
-                )
+                transcript = _html("transcript", "['example', 'resend']", examples.welcome(None))
                 live = _html("live", "['again']")
             composer = gr.MultimodalTextbox(
                 placeholder="Ask about the image…",
@@ -66,6 +65,7 @@ def tab(demo: gr.Blocks, room: Room) -> None:
                 max_plain_text_length=1_000_000,  # long text is refused, not made a file
                 elem_id="composer",
             )
+            foot = _html("foot", "['export', 'wipe']", render.foot())
         shelf = _html("shelf", "['choose']", template=_SHELF)
         parcel = gr.HTML(
             "",
@@ -74,7 +74,7 @@ def tab(demo: gr.Blocks, room: Room) -> None:
             visible="hidden",
             elem_id="parcel",
         )
-    page = _Page(session, transcript, live, composer, parcel, side)
+    page = _Page(session, transcript, live, composer, foot, parcel, side)
     _wire_asking(page, room)
     _wire_rest(page, shelf, demo, room)
     api.endpoint(room)
@@ -107,7 +107,7 @@ def _wire_asking(page: _Page, room: Room) -> None:
     def ask_example(kept: dict[str, Any], event: gr.EventData) -> Any:
         chat, card = room.open(kept.get("chat")), card_or_default(kept.get("card"))
         problem = examples.example(event.key).problem
-        return asked(kept, room.ask_problem(chat, card, problem))
+        return *asked(kept, room.ask_problem(chat, card, problem)), problem.task
 
     @told
     def ask_again(kept: dict[str, Any]) -> Any:
@@ -129,19 +129,12 @@ def _wire_asking(page: _Page, room: Room) -> None:
         for grown in room.reply(chat, card, decoding_of(*controls)):
             yield _live(grown)
 
-    def fits(message: dict[str, Any], *_: Any) -> Any:
-        try:
-            checked(message["text"])
-        except InputError as error:
-            return [gr.validate(False, str(error)), *[gr.validate(True, "")] * 3]
-        return [gr.validate(True, "")] * 4
-
     starts = [
         page.composer.submit(
-            ask, [page.composer, session, side.task, side.kind], drawn, validator=fits, **_PRIVATE
+            ask, [page.composer, session, side.task, side.kind], drawn, **_PRIVATE
         ),
-        page.transcript.example(ask_example, [session], drawn, **_PRIVATE),
-        side.examples.example(ask_example, [session], drawn, **_PRIVATE),
+        page.transcript.example(ask_example, [session], [*drawn, side.task], **_PRIVATE),
+        side.examples.example(ask_example, [session], [*drawn, side.task], **_PRIVATE),
         page.live.again(ask_again, [session], drawn, **_PRIVATE),
         page.transcript.resend(ask_edited, [session], drawn, **_PRIVATE),
     ]
@@ -206,10 +199,10 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
         return _preview(card_or_default(kept.get("card")), text, task, kind)
 
     page.composer.stop(stop, [session], [page.live, page.composer], **_AT_ONCE)
-    page.transcript.wipe(
+    page.foot.wipe(
         clear, [session], [session, page.transcript, page.live, page.composer], **_AT_ONCE
     )
-    page.transcript.export(export, [session], [page.parcel], **_AT_ONCE)
+    page.foot.export(export, [session], [page.parcel], **_AT_ONCE)
     chosen = [session, side.card, side.task, page.transcript]
     shelf.choose(choose, [session], chosen, **_PRIVATE)
     side.card.browse(browse, [session], [shelf], **_AT_ONCE)

@@ -52,13 +52,13 @@ class Example:
 
 
 EXAMPLES = (
-    Example("counting", "id", 3),
-    Example("counting", "ood", 1),
-    Example("structure", "id", 1),
-    Example("structure", "ood", 1),
-    Example("spatial", "id", 1),
-    Example("spatial", "ood-left", 1),
-    Example("spatial", "ood-right", 1),
+    Example("counting", "id", 2),
+    Example("counting", "ood", 4),
+    Example("structure", "id", 11),
+    Example("structure", "ood", 14),
+    Example("spatial", "id", 6),
+    Example("spatial", "ood-left", 2),
+    Example("spatial", "ood-right", 2),
 )
 
 

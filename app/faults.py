@@ -41,4 +41,4 @@ def told(handler: Handler) -> Handler:
 
 
 def _sentence(error: StudioError) -> gr.Error:
-    return gr.Error(str(error), title="Please check", print_exception=False)
+    return gr.Error(str(error), print_exception=False)

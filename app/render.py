@@ -83,12 +83,21 @@ def settled(
     exchanges: Sequence[Exchange], verdicts: Sequence[Verdict | None], address: Address
 ) -> str:
     """Everything but the last reply, which is written into a part of the page of its own."""
-    parts = [_TOOLBAR]
+    parts = []
     for index, (exchange, verdict) in enumerate(zip(exchanges, verdicts, strict=True)):
         parts.append(question(exchange.ask, index, address))
         if index < len(exchanges) - 1:
             parts.append(answer(exchange.said, index, verdict))
     return "".join(parts)
+
+
+def foot() -> str:
+    """What stands under the composer: how to send, and what can be done with it all."""
+    tools = "".join(
+        f'<button data-do="{do}" aria-label="{words} the conversation">{icon(picture)}{words}</button>'
+        for do, picture, words in (("export", "save", "Export"), ("wipe", "clear", "Clear"))
+    )
+    return f"<p>Enter sends, Shift+Enter breaks the line</p><span>{tools}</span>"
 
 
 def prompt_preview(text: str, note: str = "") -> str:
@@ -224,11 +233,3 @@ def _action(do: str, picture: str, words: str, **data: object) -> str:
         f'<button class="tool" data-do="{do}" title="{words}" aria-label="{words}"{extra}>'
         f"{icon(picture)}</button>"
     )
-
-
-_TOOLBAR = (
-    '<div class="toolbar"><span class="tools">'
-    + _action("export", "save", "Export the conversation")
-    + _action("wipe", "clear", "Clear the conversation")
-    + "</span></div>"
-)

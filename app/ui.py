@@ -46,8 +46,8 @@ def launch_options(home: Path = HOME) -> dict[str, Any]:
 
 
 def _head() -> str:
-    # Not through ``css``: Gradio would confine it to its own container and add it late, so that
-    # the page would first appear undressed and dialogs never be dressed at all.
+    # Not through ``css``: Gradio would confine that to its own container, and what lies on top
+    # of the page or depends on the body's state would stay undressed.
     script = (theme.ASSETS / "page.js").read_text(encoding="utf-8")
     return f"<style>{theme.css()}</style><script>{script}</script>"
 

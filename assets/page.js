@@ -156,7 +156,10 @@
     const summary = event.target.closest("[data-fold] > summary");
     if (summary) {
       const fold = summary.parentElement;
-      setTimeout(() => folds.set(fold.dataset.fold, fold.open));
+      setTimeout(() => {
+        folds.set(fold.dataset.fold, fold.open);
+        if (fold.open) fold.scrollIntoView({ block: "nearest" });
+      });
     }
     const button = event.target.closest("button[data-do]");
     if (button && actions[button.dataset.do]) actions[button.dataset.do](button);
@@ -192,17 +195,15 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
-  document.addEventListener("DOMContentLoaded", () => {
-    // Gradio sets the system's preference some time after loading; the visitor's choice wins.
-    const apply = () => {
-      const choice = kept("studio-theme");
-      if (choice && document.body.classList.contains("dark") !== (choice === "dark")) {
-        document.body.classList.toggle("dark");
-      }
-    };
-    new MutationObserver(apply).observe(document.body, { attributeFilter: ["class"] });
-    apply();
-  });
+  // Gradio sets the system's preference when it pleases; the visitor's choice wins.
+  const dress = () => {
+    const choice = kept("studio-theme");
+    if (choice && document.body.classList.contains("dark") !== (choice === "dark")) {
+      document.body.classList.toggle("dark");
+    }
+  };
+  new MutationObserver(dress).observe(document.body, { attributeFilter: ["class"] });
+  dress();
 
   window.studio = { wire, save };
 })();

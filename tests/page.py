@@ -19,11 +19,11 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(home: Path) -> Iterator[Served]:
+def serving(home: Path, port: int | None = None) -> Iterator[Served]:
     """Serve the page with its conversations under ``home`` until the block ends."""
     demo = build(home)
     options = {**launch_options(home), "quiet": True, "prevent_thread_lock": True}
-    _, url, _ = demo.launch(**options)
+    _, url, _ = demo.launch(**options, server_port=port)
     try:
         yield Served(url, home)
     finally:
