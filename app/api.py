@@ -12,7 +12,7 @@ import gradio as gr
 from app.conversation import Said
 from app.faults import told
 from app.panel import FREE, PAPER, decoding_of, task_of
-from app.room import Room, card_or_default, checked, prompt, ready
+from app.room import Room, checked, prompt, ready
 from app.writing import written
 from rft import zoo
 from rft.images import open_images
@@ -47,7 +47,8 @@ def endpoint(room: Room) -> None:
         seed: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         text = checked(question)
-        card = zoo.card_for(checkpoint) if checkpoint.strip() else card_or_default(None)
+        wanted = checkpoint.strip()
+        card = zoo.card_for(wanted, room.zoo_file) if wanted else room.card(None)
         ready(card)
         pictures = open_images([path(file) for file in images or []])
         turn = Turn("user", prompt(card, task_of(task), text, answer_kind), tuple(pictures))

@@ -6,6 +6,7 @@ elsewhere. Every endpoint in here is private to the page; the public one is in a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,8 @@ from app import api, examples, picker, render
 from app.conversation import Conversation
 from app.faults import told
 from app.panel import Panel, decoding_of, panel, task_of
-from app.room import Room, card_or_default, prompt, verdict
-from rft import zoo
+from app.room import Room, prompt, verdict
+from rft import machine, zoo
 from rft.errors import StudioError
 
 STORAGE_KEY = "reason-rft-studio"
@@ -66,7 +67,7 @@ def tab(demo: gr.Blocks, room: Room) -> None:
                 elem_id="composer",
             )
             foot = _html("foot", "['export', 'wipe']", render.foot())
-        shelf = _html("shelf", "['choose']", template=_SHELF)
+        shelf = _html("shelf", "['choose', 'release']", template=_SHELF)
         parcel = gr.HTML(
             "",
             html_template="",
@@ -98,25 +99,25 @@ def _wire_asking(page: _Page, room: Room) -> None:
 
     @told
     def ask(message: dict[str, Any], kept: dict[str, Any], task: str, kind: Any) -> Any:
-        chat, card = room.open(kept.get("chat")), card_or_default(kept.get("card"))
+        chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
         files = [api.path(file) for file in message["files"]]
         chat = room.ask(chat, card, message["text"], files, task_of(task), kind)
         return asked(kept, chat, gr.MultimodalTextbox(None, submit_btn=False, stop_btn=True))
 
     @told
     def ask_example(kept: dict[str, Any], event: gr.EventData) -> Any:
-        chat, card = room.open(kept.get("chat")), card_or_default(kept.get("card"))
+        chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
         problem = examples.example(event.key).problem
         return *asked(kept, room.ask_problem(chat, card, problem)), problem.task
 
     @told
     def ask_again(kept: dict[str, Any]) -> Any:
-        card = card_or_default(kept.get("card"))
+        card = room.card(kept.get("card"))
         return asked(kept, room.again(room.open(kept.get("chat")), card))
 
     @told
     def ask_edited(kept: dict[str, Any], event: gr.EventData) -> Any:
-        chat, card = room.open(kept.get("chat")), card_or_default(kept.get("card"))
+        chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
         return asked(kept, room.edit(chat, card, int(event.index), event.text))
 
     def asked(kept: dict[str, Any], chat: Conversation, composer: Any = None) -> Any:
@@ -125,8 +126,7 @@ def _wire_asking(page: _Page, room: Room) -> None:
 
     @told
     def reply(kept: dict[str, Any], *controls: Any) -> Iterator[str]:
-        chat, card = room.store.load(kept.get("chat")), card_or_default(kept.get("card"))
-        for grown in room.reply(chat, card, decoding_of(*controls)):
+        for grown in room.reply(room.store.load(kept.get("chat")), decoding_of(*controls)):
             yield _live(grown)
 
     starts = [
@@ -163,7 +163,7 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
     @told
     def clear(kept: dict[str, Any]) -> Any:
         room.clear(room.store.load(kept.get("chat")))
-        card = card_or_default(kept.get("card"))
+        card = room.card(kept.get("card"))
         return {**kept, "chat": None}, examples.welcome(card.task), "", _idle()
 
     @told
@@ -172,31 +172,42 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
 
     @told
     def choose(kept: dict[str, Any], event: gr.EventData) -> Any:
-        card = zoo.card_for(event.card)
+        card = zoo.card_for(event.card, room.zoo_file)
         chat = room.open(kept.get("chat"))
         empty = gr.skip() if chat.exchanges else examples.welcome(card.task)
         task = gr.skip() if card.task is None else card.task
         return {**kept, "card": card.id}, picker.chosen(card, zoo.state(card)), task, empty
 
     def browse(kept: dict[str, Any]) -> str:
-        return _shelf(card_or_default(kept.get("card")))
+        return _shelf(room, room.card(kept.get("card")))
+
+    def release(kept: dict[str, Any], event: gr.EventData) -> str:
+        room.engine.release(event.card)
+        return browse(kept)
 
     @told
     def fetch(kept: dict[str, Any]) -> Iterator[str]:
-        card = card_or_default(kept.get("card"))
+        card = room.card(kept.get("card"))
         for progress in zoo.fetch(card):
             yield picker.chosen(card, zoo.state(card), progress)
         yield picker.chosen(card, zoo.state(card))
 
+    def follow(kept: dict[str, Any]) -> Iterator[str]:
+        # A reload in the middle of a reply: the old tab's generator ends it in a moment.
+        chat_id = kept.get("chat") or ""
+        while room.desk.busy(chat_id):
+            time.sleep(0.2)
+        yield _live(room.open(chat_id))
+
     def restore(kept: dict[str, Any]) -> Any:
-        chat, card = room.open(kept.get("chat")), card_or_default(kept.get("card"))
+        chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
         state = zoo.state(card)
         values = side.restored(kept.get("controls"), card.task)
         return *_drawn(room, chat), picker.chosen(card, state), _idle(), *values
 
     def preview(kept: dict[str, Any], message: dict[str, Any], task: str, kind: Any) -> str:
         text = message["text"].strip() or "‹your question›"
-        return _preview(card_or_default(kept.get("card")), text, task, kind)
+        return _preview(room.card(kept.get("card")), text, task, kind)
 
     page.composer.stop(stop, [session], [page.live, page.composer], **_AT_ONCE)
     page.foot.wipe(
@@ -205,6 +216,7 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
     page.foot.export(export, [session], [page.parcel], **_AT_ONCE)
     chosen = [session, side.card, side.task, page.transcript]
     shelf.choose(choose, [session], chosen, **_PRIVATE)
+    shelf.release(release, [session], [shelf], **_AT_ONCE)
     side.card.browse(browse, [session], [shelf], **_AT_ONCE)
     side.card.fetch(fetch, [session], [side.card], concurrency_limit=4, **_PRIVATE)
     asked = [session, page.composer, side.task, side.kind]
@@ -217,7 +229,9 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
     )
     side.wire(session)
     first = [page.transcript, page.live, side.card, page.composer, *side.remembered]
-    demo.load(restore, [session], first, **_PRIVATE)
+    demo.load(restore, [session], first, **_PRIVATE).then(
+        follow, [session], [page.live], concurrency_limit=None, **_PRIVATE
+    )
 
 
 def _drawn(room: Room, chat: Conversation) -> tuple[str, str]:
@@ -243,12 +257,13 @@ def _idle() -> Any:
     return gr.MultimodalTextbox(submit_btn=True, stop_btn=False)
 
 
-def _shelf(card: zoo.Card) -> str:
-    known = zoo.cards()
+def _shelf(room: Room, card: zoo.Card) -> str:
+    known = room.cards()
     if all(card.id != other.id for other in known):
         known = [card, *known]
-    memory = zoo.machine.memory()
-    return picker.shelf(known, {item.id: zoo.state(item, memory) for item in known}, card.id)
+    free = machine.memory()
+    states = {item.id: zoo.state(item, free) for item in known}
+    return picker.shelf(known, states, card.id, room.engine.loaded())
 
 
 def _preview(card: zoo.Card, question: str, task: str, kind: Any) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from app.icons import icon
 from app.markup import plain
 from app.theme import STAGES, stage_look
+from rft.engine import Resident
 from rft.tasks import TASKS
 from rft.types import Progress
 from rft.zoo import Card, State
@@ -44,8 +45,13 @@ def chosen(card: Card, state: State, progress: Progress | None = None) -> str:
     )
 
 
-def shelf(cards: Sequence[Card], states: Mapping[str, State], current: str) -> str:
-    """All cards, grouped by task and ordered by stage, and a field for any other checkpoint."""
+def shelf(
+    cards: Sequence[Card],
+    states: Mapping[str, State],
+    current: str,
+    residents: Sequence[Resident] = (),
+) -> str:
+    """All cards by task and stage, what is in memory, and a field for any other checkpoint."""
     groups = []
     for task in (*TASKS, None):
         members = [card for card in cards if card.task == task]
@@ -61,8 +67,24 @@ def shelf(cards: Sequence[Card], states: Mapping[str, State], current: str) -> s
         '<div class="row"><input id="typed-card" name="card" autocomplete="off" spellcheck="false" '
         'placeholder="/path/to/checkpoint   or   owner/name">'
         '<button class="plain" type="submit">Use</button></div></form>'
-        f'<div class="groups">{"".join(groups)}</div>'
+        f'{_loaded(residents)}<div class="groups">{"".join(groups)}</div>'
     )
+
+
+def _loaded(residents: Sequence[Resident]) -> str:
+    """What is in memory now, and a button to free it."""
+    rows = "".join(
+        f"<li><span>{plain(item.card_id)}</span><span>{_amount(item.bytes)} on "
+        f'{plain(item.device)}</span><button class="plain" data-do="release" '
+        f'data-card="{plain(item.card_id)}"{" disabled" if item.busy else ""}>'
+        f"{'In use' if item.busy else 'Release'}</button></li>"
+        for item in residents
+    )
+    return f'<section class="loaded"><h3>In memory</h3><ul>{rows}</ul></section>' if rows else ""
+
+
+def _amount(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _item(card: Card, state: State, current: str) -> str:

@@ -28,9 +28,13 @@ LONGEST_QUESTION = 8_000  #: characters; a page of text, far above any question 
 
 @dataclass
 class Room:
-    """The chat's working parts: where conversations lie, and who answers them."""
+    """The chat's working parts: where conversations lie, who answers them, from which zoo.
+
+    ``zoo_file`` is a user's own file of cards.
+    """
 
     store: Store
+    zoo_file: Path | None = None
     engine: Engine = field(default_factory=Engine)
     desk: Desk = field(default_factory=Desk)
 
@@ -87,15 +91,29 @@ class Room:
         ask = replace(old, question=text, prompt=prompt(card, old.task, text, old.kind), gold=gold)
         return self._add(kept, card, ask)
 
-    def reply(
-        self, chat: Conversation, card: zoo.Card, decoding: Decoding
-    ) -> Iterator[Conversation]:
+    def cards(self) -> list[zoo.Card]:
+        """All the cards there are."""
+        return zoo.cards(self.zoo_file)
+
+    def card(self, wanted: object) -> zoo.Card:
+        """The card a visitor last chose if it still exists, else the one to begin with."""
+        if isinstance(wanted, str) and wanted:
+            try:
+                return zoo.card_for(wanted, self.zoo_file)
+            except StudioError:
+                pass  # moved or deleted since; nothing to trouble a visitor with who arrives
+        known = self.cards()
+        return next((card for card in known if card.bundled and card.task), known[0])
+
+    def reply(self, chat: Conversation, decoding: Decoding) -> Iterator[Conversation]:
         """The conversation while its last reply is being written, until it is written.
 
-        Whatever ends it, the tab that closes included, what was written is kept.
+        By the card that it was asked of, whatever has been chosen since. Whatever ends it, the
+        tab that closes included, what was written is kept.
         """
         if chat.last is None or chat.last.said.end != "waiting" or self.desk.busy(chat.id):
             return
+        card = self.card(chat.last.said.card)
         stop = self.desk.take(chat.id)
         turns = chat.turns(lambda name: self.store.picture(chat.id, name))
         try:
@@ -187,14 +205,3 @@ def judged(reply: Reply, problem: Problem, task: TaskName) -> Verdict:
     right = any(score.name in _JUDGES and score.value >= 1 for score in scores)
     paid = tuple(score for score in scores if weights[score.name])
     return Verdict(right, problem.answer, paid, rubric.total(reply, problem))
-
-
-def card_or_default(wanted: object) -> zoo.Card:
-    """The card a visitor last chose if it still exists, else the one to begin with."""
-    if isinstance(wanted, str) and wanted:
-        try:
-            return zoo.card_for(wanted)
-        except StudioError:
-            pass  # moved or deleted since; nothing to trouble a visitor with who just arrives
-    known = zoo.cards()
-    return next((card for card in known if card.bundled and card.task), known[0])

@@ -18,9 +18,9 @@ HOME = Path(__file__).resolve().parent.parent / "data" / "chats"
 QUEUE_SIZE = 64  #: visitors waiting; more are told to come back
 
 
-def build(home: Path = HOME) -> gr.Blocks:
-    """The whole page. ``home`` is the folder that conversations are kept in."""
-    room = Room(Store(home.resolve()))
+def build(home: Path = HOME, zoo_file: Path | None = None) -> gr.Blocks:
+    """The whole page. ``home`` keeps the conversations; ``zoo_file`` has cards of the user's own."""
+    room = Room(Store(home.resolve()), zoo_file)
     with gr.Blocks(
         title=NAME, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
     ) as demo:

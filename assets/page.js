@@ -32,6 +32,7 @@
       if (name === "example") document.body.classList.remove("settings-open");
       trigger(name, data);
     }
+    $("#scroll")?.setAttribute("role", "log"); // replies are read out once they are whole
     watch("value", () => drawn(element));
     drawn(element);
   }

@@ -244,7 +244,7 @@ def test_forty_images_at_once_are_refused(room: Room, card: zoo.Card, scene: Pat
 
 def test_a_reply_is_kept_when_its_reader_goes_away(room: Room, card: zoo.Card) -> None:
     chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
-    reading = room.reply(chat, card, Decoding(max_new_tokens=400))
+    reading = room.reply(chat, Decoding(max_new_tokens=400))
     while not next(reading).exchanges[0].said.text:
         pass
     reading.close()
@@ -258,7 +258,7 @@ def test_stopping_ends_the_reply_and_keeps_its_text(room: Room, card: zoo.Card) 
     chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
     stopped_at = 0.0
     grown = chat
-    for grown in room.reply(chat, card, Decoding(max_new_tokens=700)):
+    for grown in room.reply(chat, Decoding(max_new_tokens=700)):
         if grown.exchanges[0].said.tokens >= 5 and not stopped_at:
             assert room.stop(grown) is grown
             stopped_at = time.perf_counter()
@@ -272,7 +272,7 @@ def test_stopping_in_the_queue_and_asking_while_busy(room: Room, card: zoo.Card)
     chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
     assert room.open(chat.id).exchanges[0].said.end == "lost", "nobody is writing it"
     assert room.stop(chat).exchanges[0].said.end == "stop"
-    assert list(room.reply(room.store.load(chat.id), card, Decoding())) == []
+    assert list(room.reply(room.store.load(chat.id), Decoding())) == []
     room.desk.take(chat.id)
     with pytest.raises(InputError, match="still being written"):
         room.again(chat, card)
@@ -295,9 +295,9 @@ def test_asking_again_and_otherwise(room: Room, card: zoo.Card) -> None:
 
 
 def test_a_fault_ends_the_reply_with_its_sentence(tmp_path: Path, card: zoo.Card) -> None:
-    room = Room(Store(tmp_path / "chats"), Engine(budget_bytes=1000))
+    room = Room(Store(tmp_path / "chats"), engine=Engine(budget_bytes=1000))
     chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
-    (*_, chat) = room.reply(chat, card, Decoding())
+    (*_, chat) = room.reply(chat, Decoding())
     said = chat.exchanges[0].said
     assert said.end == "error" and "budget" in said.note
     assert room.open(chat.id) == chat
@@ -308,7 +308,7 @@ def test_two_conversations_do_not_mix(room: Room, card: zoo.Card) -> None:
     chats = [room.ask_problem(room.store.new(), card, problem) for problem in problems]
 
     def answer(index: int) -> None:
-        (*_, chats[index]) = room.reply(chats[index], card, Decoding(max_new_tokens=12))
+        (*_, chats[index]) = room.reply(chats[index], Decoding(max_new_tokens=12))
 
     threads = [threading.Thread(target=answer, args=(index,)) for index in (0, 1)]
     for thread in threads:
