@@ -324,6 +324,24 @@ def test_closing_the_tab_stops_the_model(visit: Visit, studio: Served) -> None:
     expect(other.locator("#live article")).not_to_contain_text("queue", timeout=10_000)
 
 
+def test_a_reload_in_the_middle_keeps_what_was_written(visit: Visit) -> None:
+    page = visit()
+    page.get_by_role("button", name="Watch it reason").click()
+    streaming(page)
+    page.reload()
+    expect(page.locator("#live .end")).to_contain_text("Stopped", timeout=15_000)
+    expect(page.locator("#live article")).to_have_attribute("aria-busy", "false")
+    page.locator("#live").get_by_role("button", name="Regenerate").click()
+    streaming(page)
+    page.locator("#card").get_by_role("button", name="Change").click()
+    expect(page.locator("#zoo .loaded")).to_contain_text("In use")
+    page.keyboard.press("Escape")
+    stop(page)
+    page.locator("#card").get_by_role("button", name="Change").click()
+    page.locator("#zoo").get_by_role("button", name="Release").click()
+    expect(page.locator("#zoo .loaded")).to_have_count(0)
+
+
 def test_the_task_decides_the_prompt_and_the_choice_is_remembered(visit: Visit) -> None:
     page = visit()
     page.locator("#prompt").get_by_role("button", name="Show prompt").click()
