@@ -166,13 +166,13 @@ def _spoken(reply: Reply, verdict: Verdict | None, busy: bool) -> str:
     if reply.answer is not None:
         if reply.lead:
             parts.append(f'<div class="lead">{rich(reply.lead)}</div>')
-        parts.append(_set_big(reply.answer or ("" if busy else "no answer"), verdict))
+        parts.append(_set_big(reply.answer, verdict) if reply.answer or busy else _none(verdict))
     elif reply.lead and len(reply.lead) <= _SHORT and "\n" not in reply.lead:
         parts.append(_set_big(reply.lead, verdict))
     elif reply.lead:
         parts.append(f'<div class="lead">{rich(reply.lead)}</div>{_mark(verdict)}')
     elif verdict is not None:
-        parts.append(_set_big("no answer", verdict))
+        parts.append(_none(verdict))
     return "".join(parts)
 
 
@@ -183,6 +183,10 @@ def _set_big(text: str, verdict: Verdict | None) -> str:
         return f'<div class="answer calls"><ol>{steps}</ol>{_mark(verdict)}</div>'
     size = "" if len(text) <= _SHORT else " long"
     return f'<div class="answer{size}"><div class="value">{rich(text)}</div>{_mark(verdict)}</div>'
+
+
+def _none(verdict: Verdict | None) -> str:
+    return f'<div class="answer none"><div class="value">No answer</div>{_mark(verdict)}</div>'
 
 
 def _mark(verdict: Verdict | None) -> str:

@@ -169,6 +169,9 @@ def test_a_known_gold_gives_a_verdict_and_the_rewards() -> None:
     wrong = verdict(Exchange(ask, said("<answer>6</answer>")))
     assert wrong is not None and not wrong.right
     assert verdict(Exchange(ask, Said())) is None
+    assert verdict(Exchange(ask, said("<think>a", end="stop"))) is None
+    silent = verdict(Exchange(ask, said("<think>a</think>", end="length")))
+    assert silent is not None and "No answer" in render.answer(said("<think>a</think>"), 0, silent)
     assert verdict(Exchange(Ask("How many?", "How many?"), said("5"))) is None
 
 
