@@ -35,6 +35,7 @@ def launch_options(home: Path = HOME) -> dict[str, Any]:
     return {
         "theme": theme.gradio_theme(),
         "head": _head(),
+        "favicon_path": theme.ASSETS / "favicon.svg",
         "footer_links": [],
         "allowed_paths": [str(home.resolve())],
         "max_file_size": "64mb",

@@ -320,6 +320,15 @@ def test_two_conversations_do_not_mix(room: Room, card: zoo.Card) -> None:
         assert room.open(chat.id).exchanges[0].said.end in ("eos", "length")
 
 
+def test_a_zoo_file_of_ones_own_adds_cards(tmp_path: Path, tiny: Path) -> None:
+    file = tmp_path / "zoo.toml"
+    file.write_text(f'[[card]]\nid = "mine"\ntitle = "My own"\nwhere = "{tiny}"\n')
+    room = Room(Store(tmp_path / "chats"), file)
+    assert room.card("mine").title == "My own"
+    assert "mine" in [card.id for card in room.cards()]
+    assert room.card("gone long ago").bundled
+
+
 def test_a_lost_reply_is_marked_and_others_are_left() -> None:
     chat = Store(Path("x")).new().asking(Ask("Q", "P"), Said("half"))
     assert lost(chat).exchanges[0].said == replace(Said("half"), end="lost")
