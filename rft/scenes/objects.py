@@ -45,10 +45,12 @@ def _sphere(side: int, rgb: tuple[int, int, int], material: str) -> Image.Image:
     diffuse = np.clip(-0.45 * u - 0.62 * v + 0.64 * z, 0, 1)
     color = np.array(rgb, np.float32)
     if material == "metal":
-        band = 0.22 * np.exp(-(((v - 0.28) / 0.16) ** 2))  # the table mirrored in it
-        light = 0.30 + 0.75 * diffuse**1.3 + band
-        gloss = np.clip(diffuse, 0, 1) ** 26
-        rgba = color * light[..., None] + 255 * (0.95 * gloss)[..., None]
+        # A polished ball mirrors its room: pale sky above, a sharp horizon, the dark table below.
+        sky = np.clip((0.02 - v) * 8, 0, 1) * np.clip(1.15 + 0.9 * v, 0.15, 1)
+        table_light = 0.34 + 0.5 * np.clip((v - 0.1) / 0.9, 0, 1) ** 1.5
+        rgba = color * (table_light + 0.62 * sky)[..., None]
+        rgba += (255 - color) * (0.45 * sky * (0.6 + 0.4 * diffuse))[..., None]
+        rgba += 255 * (0.9 * diffuse**26)[..., None]
     elif material == "glass":
         rim = np.clip(1 - z, 0, 1) ** 2
         light = 0.75 + 0.35 * diffuse
@@ -83,7 +85,9 @@ def _cylinder(side: int, rgb: tuple[int, int, int], material: str) -> Image.Imag
     left, right = side * 0.13, side * 0.87
     top, bottom, tilt = side * 0.19, side * 0.83, side * 0.13
     if material == "metal":
-        lights = [(0.0, 0.45), (0.22, 0.9), (0.32, 1.75), (0.42, 0.95), (0.75, 0.4), (1.0, 0.75)]
+        lights = [
+            (0.0, 0.35), (0.14, 0.8), (0.24, 1.8), (0.42, 1.7), (0.5, 0.7), (0.8, 0.25), (1.0, 0.8)
+        ]  # fmt: skip
     elif material == "glass":
         lights = [(0.0, 1.45), (0.18, 1.05), (0.3, 1.7), (0.4, 1.1), (0.85, 1.0), (1.0, 1.4)]
     else:
@@ -134,6 +138,15 @@ def _cube(side: int, rgb: tuple[int, int, int], material: str) -> Image.Image:
         tone = light[name]
         if material == "rubber":
             stops = [(0.0, _shade(rgb, tone * 1.03)), (1.0, _shade(rgb, tone * 0.9))]
+        elif material == "metal":  # a broad bright reflection on darkened paint
+            stops = [
+                (0.0, _shade(rgb, tone * 0.6)),
+                (0.16, _shade(rgb, tone * 0.85)),
+                (0.26, _shade(rgb, min(1.85, tone + 0.85))),
+                (0.44, _shade(rgb, min(1.75, tone + 0.7))),
+                (0.52, _shade(rgb, tone * 0.8)),
+                (1.0, _shade(rgb, tone * 0.5)),
+            ]
         else:  # a bright streak tells a polished face
             stops = [
                 (0.0, _shade(rgb, tone * 0.9)),
