@@ -185,6 +185,25 @@ def test_an_example_is_asked_with_one_click_and_stopped(visit: Visit) -> None:
     shoot(page, "stopped-wide-light")
 
 
+@pytest.mark.parametrize(("name", "size"), [("wide", WIDE), ("narrow", NARROW)])
+def test_the_bundled_checkpoint_thinks_aloud_and_answers(
+    visit: Visit, name: str, size: dict[str, int]
+) -> None:
+    page = visit(size, model=None)
+    expect(page.locator("section.card")).to_have_class(re.compile("stage-cot-sft"))
+    page.get_by_role("button", name="Watch it reason").click()
+    expect(page.locator("#live article")).to_have_class(re.compile(r"\beos\b"), timeout=SLOW_MS)
+    thoughts = page.locator("#live details.think")
+    expect(thoughts.locator("summary")).to_contain_text("Thought for")
+    expect(thoughts).not_to_have_attribute("open", "")
+    expect(page.locator("#live .answer .value")).to_have_text(re.compile(r"^\s*\d+\s*$"))
+    expect(page.locator("#live .verdict")).to_contain_text("gold")
+    expect(page.locator("#live .rewards")).to_contain_text("format 1")
+    shoot(page, f"answered-{name}-light")
+    thoughts.locator("summary").click()
+    expect(thoughts.locator(".reasoning")).to_be_visible()
+
+
 def test_images_stay_over_several_turns_and_a_reload(visit: Visit, tmp_path: Path) -> None:
     page = visit(dark=True)
     files = [tmp_path / "a.png", tmp_path / "b.png"]
