@@ -43,8 +43,11 @@ def train_sft(recipe: Recipe, out: Path) -> Path:
     start = recipe.start
     if start == "tiny":
         start = str(tiny.build(out / "start", recipe.seed))
+    last = get_last_checkpoint(str(out))
+    # The Trainer restores the optimizer, but not these weights: checkpoints name them as Qwen2-VL
+    # repositories do, the model names them otherwise, and what does not match is only warned of.
     model = Qwen2VLForConditionalGeneration.from_pretrained(
-        start, dtype=torch.float32, attn_implementation="sdpa", use_safetensors=True
+        last or start, dtype=torch.float32, attn_implementation="sdpa", use_safetensors=True
     )
     model.model.visual.requires_grad_(recipe.train_vision)
     teach = curriculum(recipe.curriculum)
@@ -97,7 +100,6 @@ def train_sft(recipe: Recipe, out: Path) -> Path:
         processing_class=load_processor(start),
         callbacks=[_metrics_to(out / "metrics.jsonl")],
     )
-    last = get_last_checkpoint(str(out))
     if last:
         _cut_metrics(out / "metrics.jsonl", int(last.rsplit("-", 1)[1]))
     trainer.train(resume_from_checkpoint=last)

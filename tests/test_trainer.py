@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from rft.config import Recipe
 from rft.errors import InputError
@@ -21,7 +23,7 @@ SMALL = Recipe(start="tiny", curriculum="base", samples=160, batch=4, save_steps
 
 
 def started(recipe: Recipe, folder: Path) -> subprocess.Popen[str]:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     recipe.save(folder / "asked.json")
     return subprocess.Popen(
         [sys.executable, "-m", "rft", "train", str(folder / "asked.json"), str(folder / "run")],
@@ -35,24 +37,32 @@ def metrics(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in lines]
 
 
-def test_a_killed_run_resumes_and_logs_every_step_once(tmp_path: Path) -> None:
-    run = started(SMALL, tmp_path)
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
+    whole = started(SMALL, tmp_path / "whole")
+    assert whole.wait(timeout=240) == 0, (tmp_path / "whole" / "log.txt").read_text()
+    folder = tmp_path / "killed"
+    run = started(SMALL, folder)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("run/checkpoint-*/trainer_state.json")):
-        assert run.poll() is None and time.monotonic() < deadline, (
-            tmp_path / "log.txt"
-        ).read_text()
+    while not list(folder.glob("run/checkpoint-*/trainer_state.json")):
+        assert run.poll() is None and time.monotonic() < deadline, (folder / "log.txt").read_text()
         time.sleep(0.05)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    again = started(SMALL, tmp_path)
-    assert again.wait(timeout=240) == 0, (tmp_path / "log.txt").read_text()
-    logged = [line for line in metrics(tmp_path) if "loss" in line]
+    assert not (folder / "run" / "final").exists()
+    again = started(SMALL, folder)
+    assert again.wait(timeout=240) == 0, (folder / "log.txt").read_text()
+    logged = [line for line in metrics(folder) if "loss" in line]
     steps = [line["step"] for line in logged]
     assert steps == sorted(set(steps)) and steps[-1] == SMALL.steps
     assert logged[-1]["loss"] < logged[0]["loss"]
-    final = tmp_path / "run" / "final"
-    assert (final / "model.safetensors").exists() and (final / "tokenizer.json").exists()
+    one, two = (
+        load_file(tmp_path / name / "run" / "final" / "model.safetensors")
+        for name in ("whole", "killed")
+    )
+    assert one.keys() == two.keys()
+    for name in one:
+        # bfloat16 has eight bits: the same weights up to the order of summation
+        assert torch.allclose(one[name].float(), two[name].float(), rtol=0.02, atol=1e-3), name
 
 
 def test_a_folder_holds_one_recipe(tmp_path: Path) -> None:
