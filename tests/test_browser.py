@@ -28,6 +28,8 @@ ARGUMENTS = (
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SLOW_MS = 60_000  # the first reply loads torch and the model, on cores that may be shared
 
+expect.set_options(timeout=20_000)  # cores may be shared; a wait ends as soon as it is met
+
 Visit = Callable[..., Page]
 
 
@@ -134,7 +136,7 @@ def streaming(page: Page) -> None:
 def stop(page: Page) -> None:
     """Press Stop and see the reply end."""
     page.locator("#composer .stop-button").click()
-    expect(page.locator("#live article")).to_have_class(re.compile(r"\bstop\b"), timeout=5000)
+    expect(page.locator("#live article")).to_have_class(re.compile(r"\bstop\b"))
 
 
 def shoot(page: Page, name: str) -> None:
