@@ -6,12 +6,11 @@ Knows the files' form and what may be wrong in them; looks at no checkpoint and 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
-
-import tomllib
 
 from rft.checkpoint import FAMILIES
 from rft.errors import InputError
