@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from rft.errors import StudioError
-from rft.parse import parse
+from rft.parse import first_answer, parse
 from rft.rewards import explain
 from rft.scenes import Split
 from rft.tasks import TASKS, prompt_for
@@ -78,8 +78,10 @@ class Verdict:
 
     @property
     def strict(self) -> bool:
-        name = STRICT[self.problem.task]
-        return self.reply.answer is not None and explain(name, self.reply, self.problem).value == 1
+        # A tag that was opened and never closed is no answer, whatever the text holds.
+        if first_answer(self.reply.text) is None:
+            return False
+        return explain(STRICT[self.problem.task], self.reply, self.problem).value == 1
 
     @property
     def lenient(self) -> bool:

@@ -31,6 +31,7 @@ def test_wilson_by_hand() -> None:
         ("<think>\n1, 2\n</think>\n<answer>\n2\n</answer>", True, True, True),
         ("<answer>2</answer>", True, True, False),
         ("2", False, True, False),
+        ("<think>1 + 1 = 2</think><answer>2", False, True, False),
         ("<answer>3</answer>", False, False, False),
         ("", False, False, False),
     ],
