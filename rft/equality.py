@@ -17,6 +17,8 @@ MATH_CHARACTERS = 10_000
 MATH_NESTING = 8
 #: Powers beyond this are not worked out: 9^9^9 would never come back.
 MATH_EXPONENT = 1_000
+#: The same for a text not parsed yet, where powers beside and within each other look alike.
+RAW_EXPONENT = 100_000
 #: The seconds that math_verify grants each step by default, and so in the reference.
 MATH_SECONDS = 5
 #: Layers of emphasis, quotes and the like that are taken off an answer.
@@ -31,6 +33,19 @@ _CHOICE = re.compile(r"\(?([A-Ha-h])(?:[).:](?:\s.*)?)?", re.DOTALL)
 _UNIT = re.compile(r"\s*(?:\^?\\circ|\^?\{\\circ\}|°|degrees?|units?|objects?|items?|[cm]?m)$")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
 _FRACTION = re.compile(r"(-?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)")
+
+# What math_verify works out while it still reads, whatever it takes (binomials, determinants,
+# permutations), and what is never compared (sums, integrals, limits; see _elementary).
+_ENDLESS = re.compile(
+    r"""\\[dt]?binom | \\choose | \\i*int(?![a-z]) | \\oint | \\sum | \\prod | \\lim(?![a-z])
+    | \\det | rref | \d{301} | \bP\W{0,9}\d{5}
+    | \d{4}\s*! | [\d)}]\s*![\s)}]*! # factorials of much, and of factorials
+    | (?:\^|\*\*)[\s{(\\]*[\w.]+[\s{(]*(?:\^|\*\*) # towers of powers
+    """,
+    re.VERBOSE,
+)
+_EXPONENT = re.compile(r"(?:\^|\*\*)[\s{(+-]*(\d+)")
+_POWER_OR_FACTORIAL = re.compile(r"\^|\*\*|[\w)}]\s*!")
 
 
 def number(text: str) -> float | None:
@@ -75,12 +90,13 @@ def same_answer(said: str, gold: str) -> bool:
 def same_mathematics(said: str, gold: str) -> bool:
     """Whether math_verify finds in ``said`` an expression equal to one in ``gold``.
 
-    The verdict does not depend on the thread: what could take long is refused by its shape
-    (length, nesting, huge powers, anything but elementary arithmetic). math_verify's own time
+    The verdict does not depend on the thread: what could take long is refused by its shape,
+    before it is read (length, nesting, binomials, sums, towers of powers) and after (huge
+    powers, anything but elementary arithmetic). math_verify's own time
     limit rests on a signal, so it is only a second guard, where signals work: on the main
     thread. math_verify reports what it cannot read as "nothing found"; nothing is caught here.
     """
-    if len(said) > MATH_CHARACTERS or _nesting(said) > MATH_NESTING:
+    if not (_readable(said) and _readable(gold)):
         return False
     import math_verify
 
@@ -96,6 +112,26 @@ def same_mathematics(said: str, gold: str) -> bool:
         return False
     # In this order, as in the reference: verify is not symmetric for equations.
     return bool(math_verify.verify(found, golds, timeout_seconds=seconds))
+
+
+def _readable(text: str) -> bool:
+    """Whether reading this text as mathematics is certain to be quick, by its shape alone."""
+    if len(text) > MATH_CHARACTERS or _nesting(text) > MATH_NESTING:
+        return False
+    # Prose such as "There are 5!!" holds no mathematics that could take long.
+    if not any(sign in text for sign in "\\$^*"):
+        return True
+    if _ENDLESS.search(text):
+        return False
+    if ("gcd" in text or "lcm" in text) and _POWER_OR_FACTORIAL.search(text):
+        return False
+    # Exponents below five cannot nest into anything large: see MATH_NESTING.
+    power = 1
+    for exponent in _EXPONENT.findall(text):
+        power *= max(1, int(exponent)) if int(exponent) >= 5 else 1
+        if power > RAW_EXPONENT:
+            return False
+    return True
 
 
 def _nesting(text: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,3 +75,37 @@ def test_same_answer_takes_any_text(text: str) -> None:
 )
 def test_same_mathematics(said: str, gold: str, same: bool) -> None:
     assert same_mathematics(said, gold) is same
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        r"It is $\binom{1000000000}{500000000}$",
+        r"$\dbinom {1000000000} {500000000}$",
+        r"$\gcd(9^{99999999},3)$",
+        r"$\operatorname{lcm}(99999999!,7)$",
+        r"$[9^{99999999},9^{99999999}]$",
+        r"$x \in (1, 9^{9^{9^9}})$",
+        r"$[(9^{9999})^{9999}, 3]$",
+        r"$[9!!!!!!, 3]$",
+        r"$P(99999999,5000000)$",
+        r"9**9**9**9",
+        "$" + "9" * 9_000 + "$",
+    ],
+)
+def test_hostile_mathematics_ends_on_any_thread(said: str) -> None:
+    same_mathematics("$1$", "5")  # the libraries are imported by now
+    verdicts: list[bool] = []
+    thread = threading.Thread(
+        target=lambda: verdicts.append(same_mathematics(said, "5")), daemon=True
+    )
+    thread.start()
+    thread.join(3)
+    assert verdicts == [False]
+
+
+@pytest.mark.parametrize(
+    "said", ["There are 5!!", "$5$!", "**Great!!** It is $5$", r"$\sqrt{3^{2}+4^{2}}$"]
+)
+def test_ordinary_answers_are_still_read(said: str) -> None:
+    assert same_mathematics(said, "5")
