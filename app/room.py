@@ -119,14 +119,14 @@ class Room:
         try:
             for said in written(self.engine, card, turns, decoding, stop):
                 chat = chat.replying(said)
-                if said.end != "waiting":
-                    self.store.save(chat)
+                if not self._noted(chat):
+                    return
                 yield chat
         finally:
             stop.set()
             last = chat.exchanges[-1].said
             if last.end == "waiting":
-                self.store.save(chat.replying(replace(last, end="stop", note="", done=None)))
+                self._noted(chat.replying(replace(last, end="stop", note="", done=None)))
             self.desk.leave(chat.id)
 
     def stop(self, chat: Conversation) -> Conversation:
@@ -140,8 +140,17 @@ class Room:
 
     def clear(self, chat: Conversation) -> None:
         """Forget the conversation, images and all."""
-        self.desk.stop(chat.id)
+        self.desk.forget(chat.id)
         self.store.remove(chat.id)
+
+    def _noted(self, chat: Conversation) -> bool:
+        """Save the reply if it has ended; False where its conversation was cleared meanwhile."""
+
+        def save() -> None:
+            if chat.last is not None and chat.last.said.end != "waiting":
+                self.store.save(chat)
+
+        return self.desk.unless_gone(chat.id, save)
 
     def _free(self, chat: Conversation) -> None:
         if self.desk.busy(chat.id):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
@@ -92,6 +92,7 @@ class Desk:
     """Which conversations are being replied to right now, and how to stop each."""
 
     _stops: dict[str, threading.Event] = field(default_factory=dict)
+    _gone: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, chat_id: str) -> threading.Event:
@@ -103,12 +104,31 @@ class Desk:
         """Note that it has ended."""
         with self._lock:
             self._stops.pop(chat_id, None)
+            self._gone.discard(chat_id)
 
     def stop(self, chat_id: str) -> None:
         """Ask the reply to end; nothing happens where there is none."""
         with self._lock:
             if chat_id in self._stops:
                 self._stops[chat_id].set()
+
+    def forget(self, chat_id: str) -> None:
+        """Ask the reply to end and to leave no trace: its conversation is being deleted."""
+        with self._lock:
+            if chat_id in self._stops:
+                self._stops[chat_id].set()
+                self._gone.add(chat_id)
+
+    def unless_gone(self, chat_id: str, save: Callable[[], None]) -> bool:
+        """Save, unless the conversation has been forgotten; whether it still is there.
+
+        Under the lock, so that after :meth:`forget` nothing is written any more.
+        """
+        with self._lock:
+            if chat_id in self._gone:
+                return False
+            save()
+            return True
 
     def busy(self, chat_id: str) -> bool:
         """Whether a reply to this conversation is being written or waits."""

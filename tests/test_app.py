@@ -254,6 +254,20 @@ def test_a_reply_is_kept_when_its_reader_goes_away(room: Room, card: zoo.Card) -
     assert not any(resident.busy for resident in room.engine.loaded())
 
 
+def test_a_conversation_cleared_during_its_reply_stays_gone(room: Room, card: zoo.Card) -> None:
+    for finishing in (True, False):  # the reader reads on, or goes away
+        chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
+        reading = room.reply(chat, Decoding(max_new_tokens=400))
+        while not next(reading).exchanges[0].said.text:
+            pass
+        room.clear(chat)
+        if finishing:
+            assert list(reading) == []
+        reading.close()
+        assert not (room.store.root / chat.id).exists()
+        assert not room.desk.busy(chat.id)
+
+
 def test_stopping_ends_the_reply_and_keeps_its_text(room: Room, card: zoo.Card) -> None:
     chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
     stopped_at = 0.0
