@@ -21,8 +21,10 @@ from __future__ import annotations
 import io
 import stat
 import struct
+import threading
 import zlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -32,11 +34,17 @@ from rft.formats import formats_of, why_refused
 
 MAX_BYTES = 64 * 2**20  #: of a file; camera raw dumps and videos are larger, photos are not
 MAX_PIXELS = 80_000_000  #: by the header; below Pillow's own alarm, above a 64 MP phone's
+MAX_DEEP_PIXELS = 20_000_000  #: of modes that must be converted whole before they can shrink
 MAX_ASPECT = 200  #: long side over short side: Qwen2-VL's processor refuses more
 MIN_SIDE = 8  #: pixels
 MAX_IMAGES = 8  #: in one turn
 KEPT_PIXELS = 4_000_000  #: what is kept of a large picture; the paper's models see 0.48 million
 KEPT_SIDE = 8_192
+_LARGE = 8_000_000  # pixels; from here on one picture at a time is decoded in the process
+_one_large = threading.Lock()
+
+# Modes that can be averaged as they are.
+_AVERAGED = ("RGB", "L", "RGBA", "LA", "CMYK", "RGBX", "YCbCr")
 
 # What Pillow and its decoders raise on damaged files: besides OSError, whatever the
 # parsing of a mutilated header happens to trip over.
@@ -90,15 +98,27 @@ def open_image(
     """
     name = _name(source)
     picture = source if isinstance(source, Image.Image) else _identify(_read(source, name), name)
-    _check_size(picture.size, name)
+    _check_size(picture, name)
+    # Large pictures wait for each other: each may take hundreds of MB while it is decoded.
+    large = picture.width * picture.height > _LARGE
+    with _one_large if large else nullcontext():
+        return _decode(picture, picture is not source, name, max_side, max_pixels)
+
+
+def _decode(
+    picture: Image.Image, ours: bool, name: str, max_side: int, max_pixels: int
+) -> Image.Image:
+    """The judged picture as open_image promises it. A picture that is not ours is kept."""
     factor = _factor(picture.size, max_side, max_pixels)
     try:
-        if factor < 1 and picture is not source:
+        if factor < 1 and ours:
             # Only JPEG heeds this: it decodes at a half, a quarter or an eighth.
             width, height = picture.size
             picture.draft(picture.mode, (int(width * factor), int(height * factor)))
         picture.load()
         turn = _turn(picture)
+        if picture.mode == "1":  # a large scan, which shrinks well as grey
+            picture = picture.convert("L")
         flat = _to_rgb(_shrink(picture, max_side, max_pixels), name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name) from None
@@ -181,11 +201,17 @@ def _identify(data: bytes, name: str) -> Image.Image:
         ) from fault
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
+def _check_size(picture: Image.Image, name: str) -> None:
     """Refuse by the header what is too large to decode or cannot be looked at."""
-    width, height = size
+    size = width, height = picture.size
     if width * height > MAX_PIXELS:
         raise _too_large(name, size)
+    if width * height > MAX_DEEP_PIXELS and not (_averaged(picture) or picture.mode == "1"):
+        raise InputError(
+            f"{name} is {width} × {height} pixels with deep samples or a palette, of which up to "
+            f"{MAX_DEEP_PIXELS // 10**6} million are decoded here. "
+            "Make it smaller, or save it as a JPEG."
+        )
     if max(size) > MAX_ASPECT * min(size):
         raise InputError(
             f"{name} is {width} × {height} pixels: more than {MAX_ASPECT} times as long as wide, "
@@ -219,15 +245,18 @@ def _factor(size: tuple[int, int], max_side: int, max_pixels: int) -> float:
     return min(1.0, max_side / max(size), (max_pixels / (width * height)) ** 0.5)
 
 
+def _averaged(picture: Image.Image) -> bool:
+    """Whether its pixels mean something once averaged; a transparent colour would not."""
+    return picture.mode in _AVERAGED and "transparency" not in picture.info
+
+
 def _shrink(picture: Image.Image, max_side: int, max_pixels: int) -> Image.Image:
     """The picture within the bounds. Modes that cannot be averaged stay as they are.
 
     The short side is rounded up, so that a legal proportion stays legal.
     """
     factor = _factor(picture.size, max_side, max_pixels)
-    if factor == 1 or picture.mode not in ("RGB", "L", "RGBA", "LA", "CMYK"):
-        return picture
-    if "transparency" in picture.info:  # a colour that means nothing once averaged
+    if factor == 1 or not _averaged(picture):
         return picture
     sides = [side * factor for side in picture.size]
     short = sides.index(min(sides))

@@ -357,6 +357,26 @@ def test_a_bomb_does_not_fill_the_memory():
     subprocess.run([sys.executable, "-c", code], input=png_header(60_000, 60_000), check=True)
 
 
+@pytest.mark.parametrize("mode", ["I;16", "F", "P", "I"])
+def test_a_large_picture_that_cannot_shrink_first_is_refused_by_its_header(mode):
+    data = encoded(Image.new(mode, (5000, 4200)), "TIFF", compression="tiff_deflate")
+    refusal(data, "5000 × 4200", "20 million", "JPEG")
+
+
+def test_large_pictures_wait_for_each_other():
+    data = encoded(Image.new("RGB", (5000, 5000)), "PNG", compress_level=1)
+    code = (
+        "import resource, sys, threading; from rft.images import open_image\n"
+        "data = sys.stdin.buffer.read()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "threads = [threading.Thread(target=open_image, args=(data,)) for _ in range(3)]\n"
+        "[t.start() for t in threads], [t.join() for t in threads]\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+        "assert used < 230_000, used\n"
+    )
+    subprocess.run([sys.executable, "-c", code], input=data, check=True, timeout=60)
+
+
 def test_a_heavy_file_is_refused_before_it_is_read(tmp_path):
     file = tmp_path / "raw.tif"
     with file.open("wb") as hole:
