@@ -106,15 +106,18 @@ class Conversation:
         """What the model is given for the reply to come.
 
         Earlier reasoning is left out, as the checkpoints were never trained to read it; a
-        question whose reply failed before a word is left out with it.
+        question whose reply was stopped, cut or failed before an answer is left out with it,
+        but its images go on to the next question, which may well be about them.
         """
         turns: list[Turn] = []
+        carried: tuple[str, ...] = ()
         for exchange in self.exchanges[:-1]:
-            final = exchange.said.reply.final
+            ask, final = _with_images(exchange.ask, carried), exchange.said.reply.final
+            carried = () if final else ask.images
             if final:
-                turns += [_turn(exchange.ask, picture), Turn("assistant", final)]
+                turns += [_turn(ask, picture), Turn("assistant", final)]
         if self.last is not None:
-            turns.append(_turn(self.last.ask, picture))
+            turns.append(_turn(_with_images(self.last.ask, carried), picture))
         return turns
 
     def to_json(self) -> dict[str, Any]:
@@ -131,6 +134,11 @@ def from_json(record: dict[str, Any]) -> Conversation:
         for item in record["exchanges"]
     )
     return Conversation(record["id"], exchanges)
+
+
+def _with_images(ask: Ask, carried: tuple[str, ...]) -> Ask:
+    """The question with images from before it, each once: the same one is often sent again."""
+    return replace(ask, images=tuple(dict.fromkeys((*carried, *ask.images))))
 
 
 def _turn(ask: Ask, picture: Callable[[str], Path]) -> Turn:

@@ -208,6 +208,18 @@ def test_turns_keep_earlier_images_and_drop_earlier_thoughts() -> None:
     assert from_json(chat.to_json()) == chat
 
 
+def test_images_of_a_dropped_exchange_go_on_to_the_next_question() -> None:
+    from pathlib import Path
+
+    chat = Conversation("x").asking(Ask("Q1", "P1", ("a.png",)), Said("<think>t", "stop"))
+    chat = chat.asking(Ask("Q2", "P2", ("a.png", "b.png")), Said("<think>t", "length"))
+    chat = chat.asking(Ask("Q3", "P3"), said("<answer>3</answer>"))
+    chat = chat.asking(Ask("Q4", "P4"), Said())
+    first, _, last = chat.turns(Path)
+    assert (first.text, first.images) == ("P3", (Path("a.png"), Path("b.png")))
+    assert (last.text, last.images) == ("P4", ())
+
+
 def test_stage_colours_come_from_one_place() -> None:
     sheet = (theme.ASSETS / "style.css").read_text(encoding="utf-8")
     for look in theme.STAGES.values():
