@@ -122,7 +122,7 @@
       back.onclick = close;
       area.onkeydown = (event) => {
         if (event.key === "Escape") close();
-        if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); form.requestSubmit(); }
+        if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
       };
       form.onsubmit = (event) => {
         event.preventDefault();
