@@ -5,6 +5,7 @@ What a visitor sets here is remembered by the browser.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -16,6 +17,7 @@ from rft.types import Decoding, TaskName
 
 FREE = "free"
 PAPER = Decoding()
+LARGEST_SEED = 2**63 - 1  #: what torch takes
 
 _TASKS = {
     "Counting": "counting",
@@ -123,15 +125,24 @@ def paper_values() -> list[Any]:
 
 
 def decoding_of(*values: Any) -> Decoding:
-    """The decoding that the controls say. Values from outside are forced into their limits."""
+    """The decoding that the controls say. Values from outside are forced into their limits.
+
+    An emptied field means the paper's value.
+    """
     temperature, top_p, top_k, tokens, kilopixels = (
-        min(max(value, low), high)
-        for value, (low, high) in zip(values[:5], _LIMITS.values(), strict=True)
+        paper if _missing(value) else min(max(value, low), high)
+        for value, paper, (low, high) in zip(
+            values[:5], paper_values()[:5], _LIMITS.values(), strict=True
+        )
     )
-    seed = None if values[5] is None else int(values[5])
+    seed = None if _missing(values[5]) else int(min(max(values[5], 0), LARGEST_SEED))
     return Decoding(
         float(temperature), float(top_p), int(top_k), int(tokens), int(kilopixels * 1000), seed
     )
+
+
+def _missing(value: Any) -> bool:
+    return value is None or math.isnan(value)
 
 
 def task_of(value: str) -> TaskName | None:

@@ -6,11 +6,12 @@ conversation's id. Two visitors share models and nothing else.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.conversation import AnswerKind, Ask, Conversation, Exchange
+from app.conversation import AnswerKind, Ask, Conversation, Exchange, Said
 from app.markup import clean
 from app.render import Verdict
 from app.store import Store, lost
@@ -23,6 +24,7 @@ from rft.tasks import TASKS, prompt_for
 from rft.types import Decoding, Problem, Reply, TaskName
 
 _JUDGES = ("accuracy_robust", "function_exact")
+BROKEN = "The reply failed for a reason that the studio does not know. Ask again, or see its log."
 LONGEST_QUESTION = 8_000  #: characters; a page of text, far above any question of the tasks
 
 
@@ -113,21 +115,36 @@ class Room:
         """
         if chat.last is None or chat.last.said.end != "waiting" or self.desk.busy(chat.id):
             return
-        card = self.card(chat.last.said.card)
         stop = self.desk.take(chat.id)
-        turns = chat.turns(lambda name: self.store.picture(chat.id, name))
         try:
-            for said in written(self.engine, card, turns, decoding, stop):
+            for said in self._writing(chat, chat.last.said, decoding, stop):
                 chat = chat.replying(said)
                 if not self._noted(chat):
                     return
                 yield chat
+        except Exception:
+            # A bug, which surfaces as one; but the page must not wait for ever meanwhile.
+            chat = chat.replying(_failed(chat.exchanges[-1].said, BROKEN))
+            if self._noted(chat):
+                yield chat
+            raise
         finally:
             stop.set()
             last = chat.exchanges[-1].said
             if last.end == "waiting":
                 self._noted(chat.replying(replace(last, end="stop", note="", done=None)))
             self.desk.leave(chat.id)
+
+    def _writing(
+        self, chat: Conversation, said: Said, decoding: Decoding, stop: threading.Event
+    ) -> Iterator[Said]:
+        try:
+            card = self.card(said.card)
+        except StudioError as error:  # moved or deleted since the question was taken
+            yield _failed(said, str(error))
+            return
+        turns = chat.turns(lambda name: self.store.picture(chat.id, name))
+        yield from written(self.engine, card, turns, decoding, stop)
 
     def stop(self, chat: Conversation) -> Conversation:
         """End the reply: one being written within a token, one still in the queue at once."""
@@ -161,6 +178,10 @@ class Room:
         chat = chat.asking(ask, waiting)
         self.store.save(chat)
         return chat
+
+
+def _failed(said: Said, note: str) -> Said:
+    return replace(said, end="error", note=note, done=None)
 
 
 def checked(question: str) -> str:

@@ -23,6 +23,7 @@ from PIL import Image
 
 from app.conversation import Ask, Said
 from app.faults import told
+from app.panel import decoding_of
 from app.room import LONGEST_QUESTION, Room, checked
 from app.store import Store, lost
 from rft import zoo
@@ -315,6 +316,25 @@ def test_a_fault_ends_the_reply_with_its_sentence(tmp_path: Path, card: zoo.Card
     said = chat.exchanges[0].said
     assert said.end == "error" and "budget" in said.note
     assert room.open(chat.id) == chat
+
+
+def test_a_bug_ends_the_reply_and_surfaces(room: Room, card: zoo.Card) -> None:
+    chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
+    seen = []
+    with pytest.raises((RuntimeError, OverflowError, ValueError)):
+        for grown in room.reply(chat, Decoding(seed=2**80)):  # decoding_of lets none such pass
+            seen.append(grown)
+    assert seen[-1].exchanges[0].said.end == "error" and seen[-1].exchanges[0].said.note
+    assert room.open(chat.id) == seen[-1] and not room.desk.busy(chat.id)
+
+
+def test_decoding_is_forced_into_its_limits() -> None:
+    assert decoding_of(None, None, float("nan"), None, None, None) == Decoding()
+    low = decoding_of(-1, 0, -5, 0, 0, -3)
+    assert low == Decoding(0.0, 0.05, 0, 16, 20_000, 0)
+    high = decoding_of(99, 9, 1e9, 1e9, float("inf"), 1e300)
+    assert high == Decoding(2.0, 1.0, 200, 2048, 1_000_000, 2**63 - 1)
+    assert decoding_of(0.5, 0.9, 50, 64, 100, 7).seed == 7
 
 
 def test_two_conversations_do_not_mix(room: Room, card: zoo.Card) -> None:
