@@ -61,6 +61,11 @@ def card_for(text: str, extra: Path | None = None) -> Card:
 
     InputError says what is wrong: no such folder, wrong family, damaged, not on this machine.
     """
+    return _card_for(text, extra, whole=False)
+
+
+def _card_for(text: str, extra: Path | None, whole: bool) -> Card:
+    """``whole``: what an adapter names as its base, which must not be an adapter again."""
     wanted = text.strip().strip("\"'")
     if not wanted:
         raise InputError("Type the path of a checkpoint folder, or a Hub id like owner/name.")
@@ -68,14 +73,20 @@ def card_for(text: str, extra: Path | None = None) -> Card:
     for card in cards(extra):
         if card.id == wanted or card.where in (wanted, repo):
             return card
-    folder = Path(wanted).expanduser()
+    try:
+        folder = Path(wanted).expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            f"{wanted[:80]!r} lies in the home of a user that this machine does not know: "
+            "give the whole path."
+        ) from error
     try:
         if folder.is_dir():
-            return _local_card(folder.resolve())
+            return _local_card(folder.resolve(), whole)
         if folder.is_file():
             raise InputError(f"{wanted} is a file: give the folder that it lies in.")
         if REPO.fullmatch(repo):
-            return _hub_card(repo)
+            return _hub_card(repo, whole)
     except CheckpointError as error:
         raise InputError(str(error)) from error
     except OSError as error:  # a path too long or with characters that no file can have
@@ -85,31 +96,39 @@ def card_for(text: str, extra: Path | None = None) -> Card:
     )
 
 
-def _local_card(folder: Path) -> Card:
-    return _sized(Card(str(folder), folder.name, None, None, "", str(folder), ""), folder)
+def _local_card(folder: Path, whole: bool) -> Card:
+    return _sized(Card(str(folder), folder.name, None, None, "", str(folder), ""), folder, whole)
 
 
-def _sized(card: Card, folder: Path) -> Card:
+def _sized(card: Card, folder: Path, whole: bool = False) -> Card:
     """The card with family and needs read from the folder itself."""
     facts = checkpoint.inspect(folder)
     family, parameters = facts.family or "", facts.parameters
     if facts.base is not None:
-        if checkpoint.is_adapter(Path(facts.base)):
-            raise CheckpointError(f"{folder} adapts another adapter: merge that one first.")
-        base = card_for(facts.base)
+        base = _base(facts.base, str(folder), whole)
         family, parameters = base.family, parameters + base.parameters
     sized = replace(weighed(card, parameters), family=family, size=card.size or _size(parameters))
     return replace(sized, download_bytes=0)
 
 
-def _hub_card(repo: str) -> Card:
+def _base(named: str, adapter: str, whole: bool) -> Card:
+    """The card of an adapter's base. Looked up one step deep: adapters may name each other."""
+    if whole:
+        raise CheckpointError(
+            f"{adapter} is an adapter, and so is what names it as its base: merge it first."
+        )
+    return _card_for(named, None, whole=True)
+
+
+def _hub_card(repo: str, whole: bool = False) -> Card:
     card = Card(repo, repo.split("/")[1], None, None, "", repo, "")
     folder = hub.snapshot(repo)
     if folder is not None:
-        return _sized(card, folder)
+        return _sized(card, folder, whole)
     config = hub.config_file(repo)
     if config.name == checkpoint.ADAPTER_CONFIG:
-        base = card_for(str(checkpoint.read_json(config).get("base_model_name_or_path")))
+        named = checkpoint.read_json(config).get("base_model_name_or_path")
+        base = _base(str(named), repo, whole)
         return replace(weighed(card, base.parameters), family=base.family, size=base.size)
     family = checkpoint.family_of(checkpoint.read_json(config), repo)
     parameters = hub.parameters(repo)

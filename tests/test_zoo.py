@@ -155,6 +155,7 @@ def test_known_ids_are_found_without_the_network(by_id: dict[str, zoo.Card]) -> 
         ("nobody/nothing", "HF_HUB_OFFLINE is set"),
         ("https://huggingface.co/nobody/nothing", "nobody/nothing is not on this machine"),
         (__file__, "is a file"),
+        ("~nosuchuser/x", "give the whole path"),
     ],
 )
 def test_what_a_user_types_wrong(typed: str, told: str) -> None:
@@ -274,3 +275,17 @@ def test_prompt_files_that_cannot_be_used(
         promptfile.read_instruction(tmp_path / name)
     with pytest.raises(InputError, match="cannot be read"):
         promptfile.read_instruction(tmp_path / "nowhere.txt")
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_adapters_that_name_themselves_or_each_other(tmp_path: Path, size: int) -> None:
+    folders = [tmp_path / f"adapter{i}" for i in range(size)]
+    for folder, base in zip(folders, [*folders[1:], folders[0]], strict=True):
+        folder.mkdir()
+        written = json.dumps({"base_model_name_or_path": str(base)})
+        (folder / "adapter_config.json").write_text(written)
+        header = b"{}"
+        length = len(header).to_bytes(8, "little")
+        (folder / "adapter_model.safetensors").write_bytes(length + header)
+    with pytest.raises(InputError, match="merge it first"):
+        zoo.card_for(str(folders[0]))
