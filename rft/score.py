@@ -62,7 +62,17 @@ def score(
             continue
         # No reward asks for the task or the images, so the record need not tell them.
         problem = Problem(str(number), "counting", (), "", solution)
-        record["reward"] = REWARDS[reward](parse(completion), problem)
+        try:
+            record["reward"] = REWARDS[reward](parse(completion), problem)
+        except Exception as fault:  # the outermost frame: one line must not cost the others
+            bad += 1
+            print(
+                f"line {number}: a fault of this program, not of the line "
+                f"({type(fault).__name__}: {fault}). Please report it with the line.",
+                file=complaints,
+                flush=True,
+            )
+            continue
         print(json.dumps(record), file=out, flush=True)
     return bad
 
