@@ -82,7 +82,7 @@ def make_plan(
     if budget is not None and weights > budget:
         raise MemoryShort(
             f"{title} takes {machine.gb(weights)} and the Studio may fill {machine.gb(budget)}: "
-            "raise its budget or choose a smaller checkpoint."
+            "choose a smaller checkpoint."
         )
     here = free.gpu if to_gpu else free.main
     evict = []
