@@ -201,24 +201,30 @@ def caption(things: list[Thing]) -> str:
     return f"From left to right: {listed}."
 
 
-def _found(things: list[tuple[int, Thing]], group: Group) -> tuple[list[tuple[int, Thing]], str]:
-    """The members of a group and the sentence that counts them."""
+def _found(
+    things: list[tuple[int, Thing]], group: Group, asking: str
+) -> tuple[list[tuple[int, Thing]], str]:
+    """The members of a group, and the sentence that counts them.
+
+    The sentence begins with the question's own words, ``asking``: a small model learns to repeat
+    long before it learns to rephrase.
+    """
     members = [(i, t) for i, t in things if t in group]
     where = ", ".join(str(i) for i, _ in members) or "none"
-    return members, f"{group.words().capitalize()}: {where}, so {len(members)}."
+    return members, f"{asking} {group.words()}: {where}, so {len(members)}."
 
 
 def _count(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
     group = EVERYTHING if rng.random() < 0.15 else _group(rng, things)
-    found, sentence = _found(list(enumerate(things, 1)), group)
+    found, sentence = _found(list(enumerate(things, 1)), group, "How many")
     return f"How many {group.words()} are there?", len(found), [sentence]
 
 
 def _subtract(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
     group, total = _group(rng, things), len(things)
-    gone, sentence = _found(list(enumerate(things, 1)), group)
+    gone, sentence = _found(list(enumerate(things, 1)), group, "Subtract all")
     left = total - len(gone)
-    steps = [f"Objects: {total}.", sentence, f"{total} - {len(gone)} = {left}."]
+    steps = [sentence, f"How many objects are left: {total} - {len(gone)} = {left}."]
     return f"Subtract all {group.words()}. How many objects are left?", left, steps
 
 
@@ -226,41 +232,38 @@ def _subtract_other(rng: random.Random, things: list[Thing]) -> tuple[str, int, 
     """The question asks for one group after another one is gone: what is left must be looked at."""
     group, asked = _group(rng, things), _group(rng, things)
     numbered = list(enumerate(things, 1))
-    gone, first = _found(numbered, group)
-    left, second = _found([pair for pair in numbered if pair not in gone], asked)
+    gone, first = _found(numbered, group, "Subtract all")
+    left, second = _found([pair for pair in numbered if pair not in gone], asked, "How many")
     question = f"Subtract all {group.words()}. How many {asked.words()} are left?"
-    return question, len(left), [first, "Of the others:", second]
+    return question, len(left), [first, second]
 
 
 def _add(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
     group, more = _group(rng, things), rng.randint(1, 5)
     asked = group if rng.random() < 0.5 else EVERYTHING
-    found, sentence = _found(list(enumerate(things, 1)), asked)
-    if asked is EVERYTHING:
-        sentence = f"Objects: {len(found)}."
+    found, sentence = _found(list(enumerate(things, 1)), asked, "How many")
     total = len(found) + more
-    question = f"Add {more} {group.words(more)}. How many {asked.words()} are there?"
-    return question, total, [sentence, f"{len(found)} + {more} = {total}."]
+    added = f"Add {more} {group.words(more)}"
+    question = f"{added}. How many {asked.words()} are there?"
+    return question, total, [sentence, f"{added}: {len(found)} + {more} = {total}."]
 
 
 def _two_steps(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
     first, second, total = _group(rng, things), _group(rng, things), len(things)
     numbered = list(enumerate(things, 1))
-    gone, one = _found(numbered, first)
+    gone, one = _found(numbered, first, "Subtract all")
+    kept = total - len(gone)
+    steps = [one, f"{total} - {len(gone)} = {kept}."]
     if rng.random() < 0.5:
         more = rng.randint(1, 5)
-        kept = total - len(gone)
-        question = f"Subtract all {first.words()}. Add {more} {second.words(more)}."
-        steps = [f"{total} - {len(gone)} = {kept}.", f"{kept} + {more} = {kept + more}."]
-        result = kept + more
+        result, then = kept + more, f"Add {more} {second.words(more)}"
+        steps.append(f"{then}: {kept} + {more} = {result}.")
     else:
-        rest = [pair for pair in numbered if pair not in gone]
-        also, two = _found(rest, second)
-        kept, result = total - len(gone), total - len(gone) - len(also)
-        question = f"Subtract all {first.words()}. Subtract all {second.words()}."
-        steps = [f"{total} - {len(gone)} = {kept}.", "Of the others:", two]
-        steps.append(f"{kept} - {len(also)} = {result}.")
-    return f"{question} How many objects are left?", result, [f"Objects: {total}.", one, *steps]
+        also, two = _found([p for p in numbered if p not in gone], second, "Subtract all")
+        result, then = kept - len(also), f"Subtract all {second.words()}"
+        steps += [two, f"{kept} - {len(also)} = {result}."]
+    question = f"Subtract all {first.words()}. {then}. How many objects are left?"
+    return question, result, steps
 
 
 _ASK: dict[str, Callable[[random.Random, list[Thing]], tuple[str, int, list[str]]]] = {
