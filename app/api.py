@@ -12,7 +12,7 @@ import gradio as gr
 from app.conversation import Said
 from app.faults import told
 from app.panel import FREE, PAPER, decoding_of, task_of
-from app.room import Room, checked, prompt, ready
+from app.room import Room, checked, prompt
 from app.writing import written
 from rft import zoo
 from rft.images import open_images
@@ -49,7 +49,7 @@ def endpoint(room: Room) -> None:
         text = checked(question)
         wanted = checkpoint.strip()
         card = zoo.card_for(wanted, room.zoo_file) if wanted else room.card(None)
-        ready(card)
+        room.ready(card)
         pictures = open_images([path(file) for file in images or []])
         turn = Turn("user", prompt(card, task_of(task), text, answer_kind), tuple(pictures))
         decoding = decoding_of(temperature, top_p, top_k, max_tokens, kilopixels, seed)

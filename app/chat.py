@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 
@@ -17,8 +18,8 @@ from app import api, examples, picker, render
 from app.conversation import Conversation
 from app.faults import told
 from app.panel import Panel, decoding_of, panel, task_of
-from app.room import Room, prompt, verdict
-from rft import machine, zoo
+from app.room import Room, prompt, prompt_note, verdict
+from rft import zoo
 from rft.errors import StudioError
 
 STORAGE_KEY = "reason-rft-studio"
@@ -163,7 +164,7 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
     @told
     def clear(kept: dict[str, Any]) -> Any:
         room.clear(room.store.load(kept.get("chat")))
-        card = room.card(kept.get("card"))
+        card = room.card(kept.get("card"), or_first=True)
         return {**kept, "chat": None}, examples.welcome(card.task), "", _idle()
 
     @told
@@ -176,22 +177,26 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
         chat = room.open(kept.get("chat"))
         empty = gr.skip() if chat.exchanges else examples.welcome(card.task)
         task = gr.skip() if card.task is None else card.task
-        return {**kept, "card": card.id}, picker.chosen(card, zoo.state(card)), task, empty
+        return {**kept, "card": card.id}, picker.chosen(card, room.state(card)), task, empty
 
+    @told
     def browse(kept: dict[str, Any]) -> str:
-        return _shelf(room, room.card(kept.get("card")))
+        # Opens whatever has become of the chosen one: here another can be chosen.
+        return _shelf(room, room.card(kept.get("card"), or_first=True))
 
+    @told
     def release(kept: dict[str, Any], event: gr.EventData) -> str:
         room.engine.release(event.card)
-        return browse(kept)
+        return _shelf(room, room.card(kept.get("card"), or_first=True))
 
     @told
     def fetch(kept: dict[str, Any]) -> Iterator[str]:
         card = room.card(kept.get("card"))
         for progress in zoo.fetch(card):
-            yield picker.chosen(card, zoo.state(card), progress)
-        yield picker.chosen(card, zoo.state(card))
+            yield picker.chosen(card, room.state(card), progress)
+        yield picker.chosen(card, room.state(card))
 
+    @told
     def follow(kept: dict[str, Any]) -> Iterator[str]:
         # A reload in the middle of a reply: the old tab's generator ends it in a moment.
         chat_id = kept.get("chat") or ""
@@ -199,15 +204,20 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
             time.sleep(0.2)
         yield _live(room.open(chat_id))
 
+    @told
     def restore(kept: dict[str, Any]) -> Any:
-        chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
-        state = zoo.state(card)
+        chat, wanted = room.open(kept.get("chat")), kept.get("card")
+        # Moved or deleted since: nothing to trouble a visitor with who arrives.
+        card = room.card(wanted, or_first=True)
+        session = {**kept, "card": card.id} if wanted and wanted != card.id else gr.skip()
+        state = room.state(card)
         values = side.restored(kept.get("controls"), card.task)
-        return *_drawn(room, chat), picker.chosen(card, state), _idle(), *values
+        return session, *_drawn(room, chat), picker.chosen(card, state), _idle(), *values
 
+    @told
     def preview(kept: dict[str, Any], message: dict[str, Any], task: str, kind: Any) -> str:
         text = message["text"].strip() or "‹your question›"
-        return _preview(room.card(kept.get("card")), text, task, kind)
+        return _preview(room, kept.get("card"), text, task, kind)
 
     page.composer.stop(stop, [session], [page.live, page.composer], **_AT_ONCE)
     page.foot.wipe(
@@ -228,7 +238,7 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
         **_AT_ONCE,
     )
     side.wire(session)
-    first = [page.transcript, page.live, side.card, page.composer, *side.remembered]
+    first = [session, page.transcript, page.live, side.card, page.composer, *side.remembered]
     demo.load(restore, [session], first, **_PRIVATE).then(
         follow, [session], [page.live], concurrency_limit=None, **_PRIVATE
     )
@@ -241,7 +251,7 @@ def _drawn(room: Room, chat: Conversation) -> tuple[str, str]:
     verdicts = [verdict(exchange) for exchange in chat.exchanges]
 
     def address(name: str) -> str:
-        return f"gradio_api/file={room.store.picture(chat.id, name)}"
+        return f"gradio_api/file={quote(str(room.store.picture(chat.id, name)))}"
 
     return render.settled(chat.exchanges, verdicts, address), _live(chat)
 
@@ -261,13 +271,14 @@ def _shelf(room: Room, card: zoo.Card) -> str:
     known = room.cards()
     if all(card.id != other.id for other in known):
         known = [card, *known]
-    free = machine.memory()
+    free = room.engine.memory()
     states = {item.id: zoo.state(item, free) for item in known}
     return picker.shelf(known, states, card.id, room.engine.loaded())
 
 
-def _preview(card: zoo.Card, question: str, task: str, kind: Any) -> str:
+def _preview(room: Room, wanted: object, question: str, task: str, kind: Any) -> str:
     try:
-        return render.prompt_preview(prompt(card, task_of(task), question, kind))
+        card, name = room.card(wanted), task_of(task)
+        return render.prompt_preview(prompt(card, name, question, kind), prompt_note(card, name))
     except StudioError as error:
         return render.prompt_preview("", str(error))

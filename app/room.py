@@ -57,14 +57,14 @@ class Room:
         """A question of the visitor's own. InputError says what is wrong with it."""
         text = checked(question)
         self._free(chat)
-        ready(card)
+        self.ready(card)
         names = self.store.keep(chat.id, open_images(pictures))
         return self._add(chat, card, Ask(text, prompt(card, task, text, kind), names, task, kind))
 
     def ask_problem(self, chat: Conversation, card: zoo.Card, problem: Problem) -> Conversation:
         """A question whose gold answer is known."""
         self._free(chat)
-        ready(card)
+        self.ready(card)
         names = self.store.keep(chat.id, open_images(problem.images))
         text = prompt(card, problem.task, problem.question)
         ask = Ask(problem.question, text, names, problem.task, gold=problem.answer)
@@ -73,7 +73,7 @@ class Room:
     def again(self, chat: Conversation, card: zoo.Card) -> Conversation:
         """The last question once more, to the checkpoint chosen now."""
         self._free(chat)
-        ready(card)
+        self.ready(card)
         if chat.last is None:
             raise InputError("There is no question to ask again yet.")
         ask = chat.last.ask
@@ -86,24 +86,40 @@ class Room:
         Its gold answer was that of the other words, so it goes unless they are the same.
         """
         self._free(chat)
-        ready(card)
+        self.ready(card)
         text, kept = checked(question), chat.before(index)
         old = chat.exchanges[index].ask
         gold = old.gold if text == old.question else None
         ask = replace(old, question=text, prompt=prompt(card, old.task, text, old.kind), gold=gold)
         return self._add(kept, card, ask)
 
+    def state(self, card: zoo.Card) -> zoo.State:
+        """Where a card stands, a loaded checkpoint's memory counted as free: it would go."""
+        return zoo.state(card, self.engine.memory())
+
+    def ready(self, card: zoo.Card) -> None:
+        """CheckpointError where the card cannot answer here and now."""
+        state = self.state(card)
+        if state.kind == "download":
+            raise CheckpointError(f"{card.title} is not on this machine yet: download it first.")
+        if state.kind == "unavailable":
+            raise CheckpointError(state.sentence)
+
     def cards(self) -> list[zoo.Card]:
         """All the cards there are."""
         return zoo.cards(self.zoo_file)
 
-    def card(self, wanted: object) -> zoo.Card:
-        """The card a visitor last chose if it still exists, else the one to begin with."""
+    def card(self, wanted: object, *, or_first: bool = False) -> zoo.Card:
+        """The card a visitor last chose, or the one to begin with where none was.
+
+        ``or_first``: also where the chosen one is no longer there, which else is an InputError.
+        """
         if isinstance(wanted, str) and wanted:
             try:
                 return zoo.card_for(wanted, self.zoo_file)
             except StudioError:
-                pass  # moved or deleted since; nothing to trouble a visitor with who arrives
+                if not or_first:
+                    raise
         known = self.cards()
         return next((card for card in known if card.bundled and card.task), known[0])
 
@@ -197,21 +213,22 @@ def checked(question: str) -> str:
     return text
 
 
-def ready(card: zoo.Card) -> None:
-    """CheckpointError where the card cannot answer here and now."""
-    state = zoo.state(card)
-    if state.kind == "download":
-        raise CheckpointError(f"{card.title} is not on this machine yet: download it first.")
-    if state.kind == "unavailable":
-        raise CheckpointError(state.sentence)
-
-
 def prompt(card: zoo.Card, task: TaskName | None, question: str, kind: AnswerKind = "auto") -> str:
     """The text that goes to the model: the task's prompt as this checkpoint was trained."""
     if card.stage == "ans-sft":  # trained on bare questions
         return question
     own = zoo.instruction(card)
     return prompt_for(task, question, answer_kind=kind, instruction=own.text if own else None)
+
+
+def prompt_note(card: zoo.Card, task: TaskName | None) -> str:
+    """Whether the card's own prompt file is the one of the training; "" where it plays no part."""
+    own = None if task is None or card.stage == "ans-sft" else zoo.instruction(card)
+    if own is None:
+        return ""
+    if own.trained:
+        return "From the card's prompt file: letter by letter what the released ones learned with."
+    return "From the card's prompt file, which is not the text that the released ones learned with."
 
 
 def verdict(exchange: Exchange) -> Verdict | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -24,7 +25,7 @@ from PIL import Image
 from app.conversation import Ask, Said
 from app.faults import told
 from app.panel import decoding_of
-from app.room import LONGEST_QUESTION, Room, checked
+from app.room import LONGEST_QUESTION, Room, checked, prompt_note
 from app.store import Store, lost
 from rft import zoo
 from rft.engine import Engine
@@ -360,7 +361,33 @@ def test_a_zoo_file_of_ones_own_adds_cards(tmp_path: Path, tiny: Path) -> None:
     room = Room(Store(tmp_path / "chats"), file)
     assert room.card("mine").title == "My own"
     assert "mine" in [card.id for card in room.cards()]
-    assert room.card("gone long ago").bundled
+    assert room.card(None).bundled and room.card("gone long ago", or_first=True).bundled
+    with pytest.raises(InputError, match="gone long ago"):
+        room.card("gone long ago")
+
+
+def test_a_reply_by_a_checkpoint_that_has_gone_ends_with_its_sentence(
+    room: Room, card: zoo.Card
+) -> None:
+    chat = room.ask(room.store.new(), card, "How many?", [], "counting")
+    said = chat.exchanges[0].said
+    chat = chat.replying(replace(said, card="gone long ago"))
+    (grown,) = room.reply(chat, Decoding())
+    assert grown.exchanges[0].said.end == "error"
+    assert "gone long ago" in grown.exchanges[0].said.note
+
+
+def test_the_preview_tells_whether_the_prompt_file_is_the_trained_one(
+    tmp_path: Path, card: zoo.Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_text("Transform it.")
+    own = replace(card, prompt_file=str(file))
+    assert prompt_note(card, "spatial") == prompt_note(own, None) == ""
+    assert "not the text" in prompt_note(own, "spatial")
+    digest = hashlib.sha256(b"Transform it.").hexdigest()
+    monkeypatch.setattr("rft.tasks.TRAINED_INSTRUCTION_SHA256", digest)
+    assert "letter by letter" in prompt_note(own, "spatial")
 
 
 def test_a_lost_reply_is_marked_and_others_are_left() -> None:
