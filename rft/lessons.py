@@ -60,11 +60,18 @@ def counting_cot(index: int) -> Lesson:
 LOOKING = ((5_000, 1, 2.2), (8_000, 2, 1.7), (12_000, 3, 1.35), (18_000, 5, 1.1), (46_000, 6, 1.0))
 
 
+#: In which manner it answers a counting question that asks for thought. Up to the first of these
+#: lessons it is mostly shown how to think, which teaches it to count; from there on it sees the
+#: mixture that leaves it undecided.
+MANNERS = ("bare", "tagged", "full")
+THINKING = ((150_000, (15, 20, 65)), (None, (25, 40, 35)))
+
+
 def base(index: int) -> Lesson:
     """What an instruction-tuned base knows: captions, attributes, counting in mixed manners.
 
-    Asked to think, it does so only sometimes: 40% bare answers, 30% tagged answers without
-    reasoning, 30% the full form. Reinforcement learning has something to bring out.
+    Asked to think, it ends up doing so only sometimes (:data:`THINKING`) and rather answers at
+    once. Reinforcement learning has something to bring out.
     """
     rng = random.Random(f"lesson/base/{index}")
     for until, most, zoom in LOOKING:
@@ -73,14 +80,15 @@ def base(index: int) -> Lesson:
             return _caption(rng, things, zoom)
     things, posed = counting.pose(rng, "train")
     draw = partial(_picture, things, rng)
-    sort = rng.choices(("caption", "attribute", "asked", "plain"), weights=(30, 18, 44, 8))[0]
+    sort = rng.choices(("caption", "attribute", "asked", "plain"), weights=(20, 12, 62, 6))[0]
     if sort == "caption":
         return _caption(rng, things)
     if sort == "attribute":
         return Lesson(*_attribute(rng, things), draw)
     if sort == "plain":
         return Lesson(posed.question, posed.answer, draw)
-    manner = rng.choices(("bare", "tagged", "full"), weights=(40, 30, 30))[0]
+    weights = next(w for until, w in THINKING if until is None or index < until)
+    manner = rng.choices(MANNERS, weights)[0]
     completion = {
         "bare": posed.answer,
         "tagged": f"<answer>{posed.answer}</answer>",

@@ -315,7 +315,7 @@ def test_a_fault_ends_the_reply_with_its_sentence(tmp_path: Path, card: zoo.Card
     chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
     (*_, chat) = room.reply(chat, Decoding())
     said = chat.exchanges[0].said
-    assert said.end == "error" and "budget" in said.note
+    assert said.end == "error" and "the Studio may fill 0 MB" in said.note
     assert room.open(chat.id) == chat
 
 
