@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rft.config import Recipe
+from rft.recipe import Recipe
 from rft.errors import InputError, StudioError
 from rft.lessons import Lesson, curriculum
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rft.config import Recipe
+from rft.recipe import Recipe
 from rft.errors import InputError
 from rft.lessons import curriculum
 from rft.trainer import reading_order
