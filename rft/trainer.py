@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rft.recipe import Recipe
 from rft.errors import InputError, StudioError
 from rft.lessons import Lesson, curriculum
+from rft.recipe import Recipe
 
 
 def train_sft(recipe: Recipe, out: Path) -> Path:

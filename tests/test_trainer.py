@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rft.recipe import Recipe
 from rft.errors import InputError
 from rft.lessons import curriculum
+from rft.recipe import Recipe
 from rft.trainer import reading_order
 
 ROOT = Path(__file__).resolve().parent.parent
