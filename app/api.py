@@ -12,10 +12,11 @@ import gradio as gr
 from app.conversation import Said
 from app.faults import told
 from app.panel import FREE, PAPER, decoding_of, task_of
-from app.room import Room, checked, prompt
+from app.room import Room, checked
 from app.writing import written
 from rft import zoo
 from rft.images import open_images
+from rft.prompts import prompt
 from rft.tasks import TASKS
 from rft.types import Turn
 

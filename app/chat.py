@@ -18,9 +18,10 @@ from app import api, examples, picker, render
 from app.conversation import Conversation
 from app.faults import told
 from app.panel import Panel, decoding_of, panel, task_of
-from app.room import Room, prompt, prompt_note, verdict
+from app.room import Room, prompt_note, verdict
 from rft import zoo
 from rft.errors import StudioError
+from rft.prompts import prompt
 
 STORAGE_KEY = "reason-rft-studio"
 #: Gradio wants one to store state across restarts. It hides nothing: what must not be guessed

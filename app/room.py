@@ -20,7 +20,8 @@ from rft import zoo
 from rft.engine import Engine
 from rft.errors import CheckpointError, InputError, StudioError
 from rft.images import open_images
-from rft.tasks import TASKS, prompt_for
+from rft.prompts import instruction, prompt
+from rft.tasks import TASKS
 from rft.types import Decoding, Problem, Reply, TaskName
 
 _JUDGES = ("accuracy_robust", "function_exact")
@@ -213,17 +214,9 @@ def checked(question: str) -> str:
     return text
 
 
-def prompt(card: zoo.Card, task: TaskName | None, question: str, kind: AnswerKind = "auto") -> str:
-    """The text that goes to the model: the task's prompt as this checkpoint was trained."""
-    if card.stage == "ans-sft":  # trained on bare questions
-        return question
-    own = zoo.instruction(card)
-    return prompt_for(task, question, answer_kind=kind, instruction=own.text if own else None)
-
-
 def prompt_note(card: zoo.Card, task: TaskName | None) -> str:
     """Whether the card's own prompt file is the one of the training; "" where it plays no part."""
-    own = None if task is None or card.stage == "ans-sft" else zoo.instruction(card)
+    own = instruction(card, task)
     if own is None:
         return ""
     if own.trained:

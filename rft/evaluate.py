@@ -9,10 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -94,21 +97,31 @@ class Verdict:
 
 
 def answer(
-    policy: Policy, problems: Sequence[Problem], decoding: Decoding, batch: int
+    policy: Policy,
+    problems: Sequence[Problem],
+    decoding: Decoding,
+    batch: int,
+    *,
+    prompt: Callable[[TaskName, str], str] = prompt_for,
+    said: Callable[[Sequence[Verdict]], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> list[Verdict]:
-    """Ask every problem once, with its task's prompt; progress goes to standard error."""
+    """Ask every problem once.
+
+    ``prompt`` makes the text from task and question; ``said`` is called after each batch with
+    the verdicts so far. Once ``stop`` is set, the verdicts of whole batches are returned, so
+    that no reply counts as wrong that was cut short.
+    """
     verdicts: list[Verdict] = []
-    started = time.perf_counter()
     for first in range(0, len(problems), batch):
         part = problems[first : first + batch]
-        asked = [[Turn("user", prompt_for(p.task, p.question), p.images)] for p in part]
-        texts = policy.complete(asked, decoding, batch_size=batch)
+        asked = [[Turn("user", prompt(p.task, p.question), p.images)] for p in part]
+        texts = policy.complete(asked, decoding, batch_size=batch, stop=stop)
+        if stop is not None and stop.is_set():
+            break
         verdicts += [Verdict(p, parse(text)) for p, text in zip(part, texts, strict=True)]
-        pace = len(verdicts) / (time.perf_counter() - started)
-        right = sum(v.strict for v in verdicts) / len(verdicts)
-        line = f"\r{len(verdicts)}/{len(problems)}  {pace:.1f} problems/s  strict {right:.1%} "
-        print(line, end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        if said is not None:
+            said(verdicts)
     return verdicts
 
 
@@ -165,7 +178,15 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--data", type=Path, help="a data folder to take problems from instead")
     parser.add_argument("--batch", type=int, default=64, help="problems decoded at once")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily")
-    parser.add_argument("--max-new-tokens", type=int, default=256)
+    parser.add_argument(
+        "--max-new-tokens", type=int, default=Decoding().max_new_tokens, help="default: the paper's"
+    )
+    parser.add_argument(
+        "--zoo",
+        type=Path,
+        default=os.environ.get("RFT_ZOO") or None,
+        help="a zoo file of your own (default: RFT_ZOO)",
+    )
     parser.add_argument("--out", type=Path, help="JSON file (default: runs/eval/…)")
     args = parser.parse_args(argv)
     try:
@@ -176,7 +197,7 @@ def command(argv: list[str]) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from rft import zoo
+    from rft import prompts, zoo
     from rft.data import SEED_STRIDE, load
     from rft.policy import load as load_policy
     from rft.scenes import make
@@ -186,19 +207,38 @@ def _run(args: argparse.Namespace) -> int:
     else:
         first = args.seed * SEED_STRIDE
         problems = [make(args.task, args.split, first + i) for i in range(args.n)]
-    card = zoo.card_for(args.checkpoint)
+    card = zoo.card_for(args.checkpoint, args.zoo)
+    asked = partial(prompts.prompt, card)
+    # Before the model: a prompt file that cannot be used is told at once.
+    sample = asked(problems[0].task, problems[0].question) if problems else ""
     policy = load_policy(zoo.folder_of(card) or card.where)
     decoding = Decoding(
         temperature=args.temperature, max_new_tokens=args.max_new_tokens, seed=args.seed
     )
-    found = report(answer(policy, problems, decoding, args.batch))
+    said = _counter(len(problems))
+    found = report(answer(policy, problems, decoding, args.batch, prompt=asked, said=said))
+    print(file=sys.stderr)
     print(f"{card.title}: {TASKS[args.task].title}, {args.split}, {len(problems)} problems")
     print(table(found))
     name = card.id.replace("/", "--")
     out = args.out or Path(f"runs/eval/{name}-{args.task}-{args.split}-{args.n}-{args.seed}.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     about = {"checkpoint": args.checkpoint, "task": args.task, "split": args.split,
-             "n": len(problems), "seed": args.seed, "decoding": asdict(decoding)}  # fmt: skip
+             "n": len(problems), "seed": args.seed, "decoding": asdict(decoding),
+             "first_prompt": sample}  # fmt: skip
     out.write_text(json.dumps({**about, **found}, indent=1) + "\n")
     print(f"Written to {out}.")
     return 0
+
+
+def _counter(n: int) -> Callable[[Sequence[Verdict]], None]:
+    """Says on a terminal's one line how far the answers are."""
+    started = time.perf_counter()
+
+    def said(verdicts: Sequence[Verdict]) -> None:
+        pace = len(verdicts) / (time.perf_counter() - started)
+        right = sum(v.strict for v in verdicts) / len(verdicts)
+        line = f"\r{len(verdicts)}/{n}  {pace:.1f} problems/s  strict {right:.1%} "
+        print(line, end="", file=sys.stderr, flush=True)
+
+    return said

@@ -4,14 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from rft.evaluate import Share, Verdict, report, wilson
+from rft.evaluate import Share, Verdict, answer, report, wilson
 from rft.parse import parse
 from rft.scenes import make
-from rft.types import Problem
+from rft.types import Decoding, Problem, TaskName
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,3 +74,49 @@ def test_an_unknown_checkpoint_is_one_sentence(tmp_path: Path) -> None:
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_answers_are_asked_told_and_stopped_by_the_caller(tiny: Path) -> None:
+    from rft.policy import load
+
+    asked: list[str] = []
+    told: list[int] = []
+    stop = threading.Event()
+
+    def prompt(task: TaskName, question: str) -> str:
+        asked.append(f"{task}: {question}")
+        return question
+
+    def said(verdicts: object) -> None:
+        assert isinstance(verdicts, list)
+        told.append(len(verdicts))
+        if len(verdicts) == 4:
+            stop.set()
+
+    problems = [make("counting", "id", i, 48) for i in range(6)]
+    decoding = Decoding(temperature=0, max_new_tokens=4)
+    verdicts = answer(load(tiny), problems, decoding, 2, prompt=prompt, said=said, stop=stop)
+    assert told == [2, 4] and len(verdicts) == 4, "no verdict on a reply that was cut short"
+    assert asked[0] == f"counting: {problems[0].question}"
+
+
+@pytest.mark.parametrize("from_environment", [False, True])
+def test_a_card_of_ones_own_is_measured_with_its_own_prompt(
+    tmp_path: Path, from_environment: bool
+) -> None:
+    (tmp_path / "prompt.txt").write_text("Count well. {Q}")
+    zoo, out = tmp_path / "zoo.toml", tmp_path / "eval.json"
+    where = ROOT / "assets" / "tiny" / "base"
+    zoo.write_text(
+        f'[[card]]\nid = "mine"\ntask = "counting"\nwhere = "{where}"\nprompt_file = "prompt.txt"\n'
+    )
+    command = ["eval", "--checkpoint", "mine", "--task", "counting", "-n", "1", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-m", "rft", *command, *([] if from_environment else ["--zoo", str(zoo)])],
+        cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "RFT_ZOO": str(zoo) if from_environment else ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())
+    assert found["first_prompt"] == f"Count well. {found['answers'][0]['question']}"
+    assert found["decoding"]["max_new_tokens"] == 768, "as in the paper"

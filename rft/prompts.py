@@ -1,0 +1,46 @@
+"""What a checkpoint is asked with: its task's prompt, in the words that it was trained on.
+
+The one place where a card decides about a prompt, for the page and for measuring alike. Knows
+cards and tasks; no model, no image and no template.
+"""
+
+from __future__ import annotations
+
+from rft import zoo
+from rft.promptfile import Instruction
+from rft.tasks import AnswerKind, prompt_for
+from rft.types import TaskName
+
+#: The paper measures the Qwen bases on counting with an instruction to answer in Arabic numerals
+#: in place of the think/answer prompt, which they were never trained on. It does not print its
+#: text: these words are ours.
+NUMERALS = "Answer with one number in Arabic numerals, and nothing else."
+
+#: A base below it is one of this repository's, which was taught the task's own prompts.
+_TINY_PARAMETERS = 500_000_000
+
+
+def prompt(card: zoo.Card, task: TaskName | None, question: str, kind: AnswerKind = "auto") -> str:
+    """The text that goes to the card's model after the images.
+
+    A bare question for a checkpoint that was trained on bare ones (ANS-SFT). InputError where
+    the card's prompt file cannot be used.
+    """
+    if task is None or card.stage == "ans-sft":
+        return question
+    own = instruction(card, task)
+    if own is not None:
+        return prompt_for(task, question, answer_kind=kind, instruction=own.text)
+    if task == "counting" and card.stage == "base" and not 0 < card.parameters < _TINY_PARAMETERS:
+        return f"{question} {NUMERALS}"
+    return prompt_for(task, question, answer_kind=kind)
+
+
+def instruction(card: zoo.Card, task: TaskName | None) -> Instruction | None:
+    """The card's own prompt file, where it plays a part in a question of this task.
+
+    A file speaks of its card's task and of no other; that of a card without a task, of all.
+    """
+    if task is None or card.stage == "ans-sft" or card.task not in (None, task):
+        return None
+    return zoo.instruction(card)
