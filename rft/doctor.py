@@ -1,0 +1,189 @@
+"""What a practitioner would see in a run's numbers, in words, each with what to try.
+
+Pure: a config, the lines of metrics.jsonl and heldout.jsonl, some rollouts. It reads no file
+and stops no run. The curves of GRPO are judged by rft.signs, completions by rft.symptoms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from rft import series, signs, symptoms
+from rft.config import Config
+from rft.signs import COLLAPSE, COLLAPSE_SURE, PATIENCE, Finding, Line, Seen
+
+__all__ = ["Finding", "examine"]
+
+#: Below two windows of five steps nothing can be compared.
+EARLY = 10
+#: Gradients differ by a factor of a few from step to step; ten times the median, twice, do not.
+SPIKE, SPIKES = 10.0, 2
+#: Standard errors of the held-out count. Two measurements in a row must be below, and the best
+#: of many measurements is high by chance, so that 64 problems need a fall of some 25 points.
+FALLEN, FALLEN_FROM_BEST, RISEN = 2.5, 3.0, 2.0
+
+
+def examine(
+    config: Config,
+    metrics: Sequence[Line],
+    heldout: Sequence[Line],
+    rollouts: Sequence[Line] = (),
+) -> list[Finding]:
+    """What the numbers so far show: the grave first, the good last; never nothing.
+
+    ``rollouts`` are groups as rollouts.jsonl has them, oldest first; the latest are looked at.
+    """
+    reinforced = [line for line in metrics if _stage(line) == "grpo"]
+    found = [*_broken(metrics, config)]
+    if reinforced:
+        seen = Seen(config, reinforced)
+        for judge in signs.JUDGES:
+            found += judge(seen)
+        found += _spikes(reinforced, config.learning_rate)
+        found += [Finding("watch", *told) for told in symptoms.judge(rollouts, reinforced)]
+        found += _heldout(heldout, seen.content)
+        found += _learning(seen, found)
+    else:
+        supervised = [line for line in metrics if _stage(line) == "sft"]
+        found += _sft(supervised, config)
+        found += _spikes(supervised, config.sft_learning_rate)
+        found += _heldout(heldout, None)
+    if not found:
+        found = [_early(len(reinforced) or len(metrics))]
+    return sorted(found, key=lambda f: ("grave", "watch", "good").index(f.severity))
+
+
+def _stage(line: Line) -> str:
+    return str(line.get("stage") or ("grpo" if "reward" in line else "sft"))
+
+
+def _early(steps: int) -> Finding:
+    if steps < EARLY:
+        return Finding(
+            "watch", "Too early to say",
+            f"{_count(steps, 'step')} so far; rewards of single steps are mostly luck.",
+            f"Look again after {EARLY} steps.",
+        )  # fmt: skip
+    return Finding("good", "Nothing unusual", f"{steps} steps, and nothing stands out.")
+
+
+def _broken(metrics: Sequence[Line], config: Config) -> list[Finding]:
+    for line in metrics:
+        for name in ("loss", "grad_norm", "reward", "kl"):
+            if series.broken(line.get(name)):
+                rate = config.learning_rate if _stage(line) == "grpo" else config.sft_learning_rate
+                return [Finding(
+                    "grave", "The numbers broke",
+                    f"{name} is {line[name]} at step {line.get('step')}; what follows is noise.",
+                    f"Stop; start again with a learning rate of {rate / 3:.1g} (it was "
+                    f"{rate:.1g}), in bfloat16 or float32 rather than float16.",
+                )]  # fmt: skip
+    return []
+
+
+def _spikes(lines: Sequence[Line], rate: float) -> list[Finding]:
+    norms = [norm for norm in series.column(lines, "grad_norm") if norm > 0]
+    if len(norms) < EARLY:
+        return []
+    median = sorted(norms)[len(norms) // 2]
+    high = [norm for norm in norms if norm > SPIKE * median]
+    if len(high) < SPIKES:
+        return []
+    return [Finding(
+        "watch", "Gradients spike",
+        f"{len(high)} of {len(norms)} steps have a gradient norm over {SPIKE:g} times the median "
+        f"of {median:.2g}, up to {max(high):.2g}.",
+        f"Lower the learning rate to {rate / 3:.1g}, or lengthen the warm-up.",
+    )]  # fmt: skip
+
+
+def _heldout(heldout: Iterable[Line], content: Sequence[float] | None) -> list[Finding]:
+    """The held-out curve, against binomial noise. ``content``: training accuracy, if any."""
+    points = [
+        (int(line["step"]), int(line["strict"]), int(line["n"]))
+        for line in heldout
+        if all(series.number(line.get(k)) is not None for k in ("step", "strict", "n"))
+        and line["n"] > 0
+    ]
+    points.sort()
+    if len(points) < 2:
+        return []
+    first, *later = [(step, right / n) for step, right, n in points]
+    n = min(count for *_, count in points)
+    now = series.mean([rate for _, rate in later[-2:]])  # one bad measurement is no fall
+    if (first[1] - now) > FALLEN * _error(first[1], now, n):
+        trend = series.change(content or [])
+        told = f"Held-out accuracy fell from {first[1]:.0%} at step {first[0]} to {now:.0%} at "
+        told += f"step {later[-1][0]}, more than the chance of {n} problems"
+        if trend is not None and trend.rose:
+            return [Finding(
+                "grave", "Memorising",
+                f"{told}, while accuracy on the training examples rose from {trend.early:.0%} to "
+                f"{trend.late:.0%}.",
+                "Take more examples or fewer steps; keep the checkpoint that was best held-out.",
+            )]  # fmt: skip
+        return [Finding(
+            "grave", "Held-out accuracy falls", f"{told}.",
+            "Lower the learning rate, or set a beta; keep the checkpoint that was best held-out.",
+        )]  # fmt: skip
+    best = max([first, *later[:-2]], key=lambda point: point[1])
+    if (best[1] - now) > FALLEN_FROM_BEST * _error(best[1], now, n):
+        return [Finding(
+            "watch", "Past its best",
+            f"Held-out accuracy was {best[1]:.0%} at step {best[0]} and is {now:.0%} at step "
+            f"{later[-1][0]}.",
+            f"Keep the checkpoint of step {best[0]} (keep_best does it), or take more examples.",
+        )]  # fmt: skip
+    if (now - first[1]) > RISEN * _error(first[1], now, n):
+        return [Finding(
+            "good", "Held-out accuracy rises",
+            f"From {first[1]:.0%} to {now:.0%} on {n} problems it does not train on.",
+        )]  # fmt: skip
+    return []
+
+
+def _error(a: float, b: float, n: int) -> float:
+    return series.share_error((a + b) / 2, n)
+
+
+def _learning(seen: Seen, found: Sequence[Finding]) -> list[Finding]:
+    """The healthy case: the reward rose, and nothing grave speaks against it."""
+    if seen.trend is None or not seen.trend.rose or any(f.severity == "grave" for f in found):
+        return []
+    return [Finding(
+        "good", "It learns",
+        f"The reward rose from {seen.trend.early:.2f} to {seen.trend.late:.2f} of {seen.full:g} in "
+        f"{seen.steps} steps.",
+    )]  # fmt: skip
+
+
+def _sft(lines: Sequence[Line], config: Config) -> list[Finding]:
+    """Supervised: the loss should fall, quickly at first."""
+    losses = series.column(lines, "loss")
+    moved, fall = series.change(losses), series.fall([-loss for loss in losses])
+    rate = config.sft_learning_rate
+    if moved is None or fall is None:
+        return []
+    if -fall.by > max(COLLAPSE_SURE * fall.error, COLLAPSE * math.fabs(fall.early)):
+        return [Finding(
+            "grave", "The loss rises", f"From {-fall.early:.3f} at its best to {-fall.late:.3f}.",
+            f"The learning rate of {rate:.1g} is likely too high: take {rate / 3:.1g}.",
+        )]  # fmt: skip
+    if moved.fell:
+        return [Finding(
+            "good", "It learns",
+            f"The loss fell from {moved.early:.3f} to {moved.late:.3f} in {len(losses)} steps.",
+        )]  # fmt: skip
+    if len(losses) >= PATIENCE:
+        return [Finding(
+            "watch", "Nothing moves",
+            f"After {len(losses)} steps the loss is {moved.late:.3f}, as at the start "
+            f"({moved.early:.3f}).",
+            f"The learning rate of {rate:.1g} is likely too low: take {3 * rate:.1g}.",
+        )]  # fmt: skip
+    return []
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
