@@ -1,0 +1,251 @@
+"""A run: a folder whose files say all there is to know about one training.
+
+The state is derived from them and from the lock that the trainer holds, so no record of it
+can lie. It knows no process and no torch: rft.process starts and stops, rft.trainer trains,
+rft.runs makes, lists and deletes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from rft import data
+from rft.claim import Claim, claim, device
+from rft.config import Config
+from rft.errors import InputError
+from rft.journal import Journal, Record, cut, replace
+from rft.lock import LockFile
+from rft.scenes import Split
+from rft.shelf import json_file
+from rft.types import Problem
+
+#: Where runs are unless a caller names another place.
+ROOT = Path(__file__).resolve().parent.parent / "runs"
+
+State = Literal["new", "queued", "running", "stopped", "done", "error"]
+Phase = Literal["loading", "sft", "grpo", "measuring", "saving"]
+
+#: What the page shows of a run; their times and sizes are its stamp.
+_SHOWN = (
+    "about.json", "metrics.jsonl", "heldout.jsonl", "rollouts.jsonl", "before.json",
+    "after.json", "log.txt", "progress.json", "error.txt", "done", "dry_run.json", "probe.json",
+)  # fmt: skip
+_JOURNALS = ("metrics.jsonl", "heldout.jsonl", "rollouts.jsonl")
+_LOG_BYTES = 1 << 16  # the end of the log that is read for its tail
+
+
+class Run:
+    """One run folder. Nothing is kept here: every question is put to the files again."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder).absolute()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and other.folder == self.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def root(self) -> Path:
+        """Where this run and its neighbours are."""
+        return self.folder.parent
+
+    @property
+    def final(self) -> Path:
+        """Where the finished checkpoint is, once there is one."""
+        return self.folder / "final"
+
+    @property
+    def config(self) -> Config:
+        """What to train. InputError for a folder that a newer version wrote, or a broken one."""
+        return Config.read(self.folder / "config.json")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What may change: {"title", "created" (Unix time), "source" (the data's choice)}."""
+        about = _object(self.folder / "about.json") or {}
+        title, created, source = (about.get(key) for key in ("title", "created", "source"))
+        if not isinstance(created, (int, float)):
+            created = _mtime(self.folder)
+        return about | {
+            "title": title if isinstance(title, str) and title else self.id,
+            "created": created,
+            "source": source if isinstance(source, dict) else {},
+        }
+
+    @property
+    def title(self) -> str:
+        """What a person calls this run."""
+        return str(self.about["title"])
+
+    @property
+    def lock(self) -> LockFile:
+        """The lock that the trainer holds as long as it lives."""
+        return LockFile(self.folder / "lock")
+
+    def state(self) -> State:
+        """What the run is doing, from its files and locks."""
+        if self.lock.held():
+            on_device = device(self.root).holder().get("run", self.id)
+            return "running" if on_device == self.id else "queued"
+        if self.error():
+            return "error"
+        if (self.folder / "done").exists():
+            return "done"
+        return "stopped" if self.step or self.checkpoints() else "new"
+
+    def claim(self) -> Claim:
+        """Become the trainer of this run: take its lock, wait for the device (rft.claim).
+
+        InputError where the folder is no run or another process trains it.
+        """
+        if not self.folder.is_dir():
+            raise InputError(self.error())
+        held = claim(self.folder)
+        (self.folder / "error.txt").unlink(missing_ok=True)
+        return held
+
+    def error(self) -> str:
+        """Why the run failed or cannot be read: a sentence, then details. "" if all is well."""
+        if not self.folder.is_dir():
+            return f"The run {self.id} is no longer there: it was deleted or moved."
+        try:
+            _readable_config(self.folder / "config.json", _stamp(self.folder / "config.json"))
+        except InputError as fault:
+            return str(fault)
+        try:
+            text = (self.folder / "error.txt").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        return text.strip() or "The run failed without a word: read log.txt."
+
+    def stopping(self) -> float | None:
+        """When the run was asked to stop, while it still lives."""
+        return self.lock.holder().get("stopping")
+
+    def metrics(self) -> list[Record]:
+        """One record per optimizer step."""
+        return list(self._journal("metrics.jsonl").records())
+
+    def heldout(self) -> list[Record]:
+        """One record per measurement on the held-out problems."""
+        return list(self._journal("heldout.jsonl").records())
+
+    def rollouts(self, step: int | None = None) -> Iterator[Record]:
+        """One record per GRPO group, of one step or of all; each is read when it is asked for."""
+        return self._journal("rollouts.jsonl").records(step)
+
+    def rollout_steps(self) -> list[int]:
+        """The steps that have rollouts, ascending."""
+        return self._journal("rollouts.jsonl").steps()
+
+    @property
+    def step(self) -> int:
+        """The last logged optimizer step; 0 before the first."""
+        return self._journal("metrics.jsonl").last()
+
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints to resume from, by step."""
+        found = self.folder.glob("checkpoint-*")
+        steps = {int(p.name[11:]): p for p in found if p.name[11:].isdigit() and p.is_dir()}
+        return [steps[step] for step in sorted(steps)]
+
+    def progress(self) -> dict[str, Any] | None:
+        """{"phase", "step", "steps", "started", "updated", "pid"}, as last reported."""
+        return _object(self.folder / "progress.json")
+
+    def report(self, phase: Phase, step: int, steps: int) -> None:
+        """Say where the trainer is. ``started`` is the first report of this process."""
+        now, before = time.time(), self.progress() or {}
+        started = before.get("started", now) if before.get("pid") == os.getpid() else now
+        told = {"phase": phase, "step": step, "steps": steps, "started": started,
+                "updated": now, "pid": os.getpid()}  # fmt: skip
+        replace(self.folder / "progress.json", json.dumps(told) + "\n")
+
+    def before(self) -> dict[str, Any] | None:
+        """The report on the held-out problems before training (rft.evaluate.report)."""
+        return _object(self.folder / "before.json")
+
+    def after(self) -> dict[str, Any] | None:
+        """The same after it."""
+        return _object(self.folder / "after.json")
+
+    def log_tail(self, lines: int) -> str:
+        """The last lines of the log; of a line that was written over, the last version."""
+        try:
+            with (self.folder / "log.txt").open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_BYTES))
+                text = file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        kept = [line.rstrip("\r").rpartition("\r")[2] for line in text.rstrip().split("\n")]
+        return "\n".join(kept[-lines:])
+
+    def stamp(self) -> tuple[Any, ...]:
+        """Changes when anything that the page shows of this run does; costs little."""
+        shown = [_stamp(self.folder / name) for name in _SHOWN]
+        return (self.state(), self.stopping(), _stamp(self.folder), *shown)
+
+    def problems(self, split: Split) -> list[Problem]:
+        """The training problems ("train") or the held-out ones ("id"); [] where there are none."""
+        task, folder = self.config.task, self.folder / "data"
+        if not json_file(folder, task, split).exists():
+            return []
+        return data.load(folder, task, split)
+
+    def cut_after(self, step: int) -> None:
+        """Drop what was logged after ``step``: a checkpoint from which the run goes on."""
+        for name in _JOURNALS:
+            cut(self.folder / name, step)
+
+    def _journal(self, name: str) -> Journal:
+        return _journal(self.folder / name)
+
+
+def _object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is none to read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    with contextlib.suppress(OSError):
+        stat = path.stat()
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    return None
+
+
+def _mtime(path: Path) -> float:
+    stamp = _stamp(path)
+    return stamp[0] / 1e9 if stamp else 0.0
+
+
+@lru_cache(maxsize=256)
+def _readable_config(path: Path, stamp: tuple[int, int, int] | None) -> None:
+    """Raise what reading the config raises; once for each state of the file that is good."""
+    Config.read(path)
+
+
+@lru_cache(maxsize=64)
+def _journal(path: Path) -> Journal:
+    """The reader of a file: it saves reading the same lines again, and holds no truth."""
+    return Journal(path)
