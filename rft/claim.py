@@ -95,7 +95,8 @@ def _wait(folder: Path) -> Hold:
             if hold := shared.take(0, **facts):
                 return hold
         if not told:
-            print("Waiting for the device: another run is on it.", file=sys.stderr, flush=True)
+            user = shared.holder().get("run", "a run started earlier")
+            print(f"Waiting for the device: {user} goes first.", file=sys.stderr, flush=True)
             told = True
         time.sleep(_POLL)
 

@@ -57,7 +57,7 @@ class LockFile:
         return self._facts() if self.held() else {}
 
     def note(self, holder: dict[str, Any], **facts: Any) -> None:
-        """Add to what the given holder noted; if it no longer holds the lock, it is no matter."""
+        """Add to what this holder noted; without effect if it no longer holds the lock."""
         _write(self.path, {"token": holder["token"], **facts})
 
     def take(self, patience: float = PATIENCE, **facts: Any) -> Hold | None:
@@ -113,7 +113,7 @@ class LockFile:
         facts: dict[str, Any] = {}
         for fact in noted:
             if fact.get("token") == token:
-                facts |= fact
+                facts = fact | facts  # of several that noted the same, the first one counts
         return facts
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -20,11 +21,13 @@ from typing import Any
 
 from rft.claim import INHERITED, since
 from rft.errors import InputError, StudioError
+from rft.journal import replace
 from rft.run import Run
 from rft.runs import runs
 
 _HOME = Path(__file__).resolve().parent.parent
 _POLL = 0.2  # seconds
+_SETTLING = 2.0  # seconds in which a starter says whom it started
 
 
 def start(run: Run, command: Sequence[str] | None = None) -> None:
@@ -44,6 +47,7 @@ def start(run: Run, command: Sequence[str] | None = None) -> None:
         if hold is None:
             raise InputError(f"“{run.title}” is already {run.state()}.")
         try:
+            (run.folder / "error.txt").unlink(missing_ok=True)
             with (run.folder / "log.txt").open("ab") as log:
                 child = subprocess.Popen(
                     argv,
@@ -65,7 +69,7 @@ def start(run: Run, command: Sequence[str] | None = None) -> None:
             f"The trainer cannot be started ({fault.strerror or fault}). Free some memory and "
             "disk space, then try again."
         ) from fault
-    _reap(child)
+    threading.Thread(target=_await, args=(run, child), daemon=True).start()
 
 
 def stop(run: Run, patience: float = 30.0) -> None:
@@ -75,13 +79,17 @@ def stop(run: Run, patience: float = 30.0) -> None:
     trainer ends without a checkpoint) and kills it after as many more. Asking twice is the
     same as once; a run that does not run is left alone.
     """
-    holder = run.lock.holder()
+    holder = _settled(run)
     if not holder or "stopping" in holder:
         return
-    run.lock.note(holder, stopping=time.time())
-    _signal(holder, signal.SIGTERM)
-    _reap(
-        subprocess.Popen(
+    nonce = secrets.token_hex(4)
+    with contextlib.suppress(OSError):  # a full disk must not keep anybody from stopping
+        run.lock.note(holder, stopping=time.time(), stopper=nonce)
+        if run.lock.holder().get("stopper") != nonce:
+            return  # two asked at once: a second signal would forgo the checkpoint
+    try:
+        _signal(holder, signal.SIGTERM)
+        helper = subprocess.Popen(
             [sys.executable, "-m", "rft.process", str(run.folder), holder["token"], str(patience)],
             cwd=_HOME,
             env=_environment(),
@@ -90,7 +98,14 @@ def stop(run: Run, patience: float = 30.0) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-    )
+    except PermissionError as fault:
+        raise InputError(f"“{run.title}” was started by another user: ask them.") from fault
+    except OSError as fault:
+        raise StudioError(
+            f"“{run.title}” was asked to stop, but nothing can see to it ({fault.strerror}): "
+            f"if it does not end, kill process {holder.get('pid', holder.get('leader'))}."
+        ) from fault
+    threading.Thread(target=helper.wait, daemon=True).start()
 
 
 def queue(root: Path) -> list[Run]:
@@ -136,9 +151,33 @@ def _environment() -> dict[str, str]:
     return dict(os.environ) | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _reap(child: subprocess.Popen[bytes]) -> None:
-    """Let a thread wait for the child, so that no zombie stays while this process lives."""
-    threading.Thread(target=child.wait, name=f"reap-{child.pid}", daemon=True).start()
+def _settled(run: Run) -> dict[str, Any]:
+    """The holder of the run's lock; one that is just being started gets a moment to say who."""
+    deadline = time.monotonic() + _SETTLING
+    while (holder := run.lock.holder()) and not {"pid", "leader"} & holder.keys():
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+    return holder
+
+
+def _await(run: Run, child: subprocess.Popen[bytes]) -> None:
+    """Wait for the child, so that no zombie stays, and speak for one that failed speechless.
+
+    This is a courtesy of the process that started it: without it, only log.txt tells.
+    """
+    status = child.wait()
+    error = run.folder / "error.txt"
+    if status <= 0 or error.exists():
+        return
+    with contextlib.suppress(OSError):  # the folder is gone, or the disk is full
+        if hold := run.lock.take(0):  # else it was started again
+            try:
+                if not error.exists():
+                    last = run.log_tail(1)
+                    replace(error, f"The trainer ended (status {status}): {last}\nRead log.txt.\n")
+            finally:
+                hold.close()
 
 
 if __name__ == "__main__":

@@ -108,7 +108,9 @@ class Run:
             return "error"
         if (self.folder / "done").exists():
             return "done"
-        return "stopped" if self.step or self.checkpoints() else "new"
+        # Each stage may keep its checkpoints in a folder of its own.
+        saved = (*self.folder.glob("checkpoint-*"), *self.folder.glob("*/checkpoint-*"))
+        return "stopped" if self.step or saved else "new"
 
     def claim(self) -> Claim:
         """Become the trainer of this run: take its lock, wait for the device (rft.claim).
@@ -159,12 +161,6 @@ class Run:
     def step(self) -> int:
         """The last logged optimizer step; 0 before the first."""
         return self._journal("metrics.jsonl").last()
-
-    def checkpoints(self) -> list[Path]:
-        """The checkpoints to resume from, by step."""
-        found = self.folder.glob("checkpoint-*")
-        steps = {int(p.name[11:]): p for p in found if p.name[11:].isdigit() and p.is_dir()}
-        return [steps[step] for step in sorted(steps)]
 
     def progress(self) -> dict[str, Any] | None:
         """{"phase", "step", "steps", "started", "updated", "pid"}, as last reported."""

@@ -6,6 +6,7 @@ of rft.run; no process is started here.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import re
@@ -24,6 +25,7 @@ from rft.run import Run
 from rft.types import Problem
 
 _TITLE = 100  # characters
+_ABANDONED = 3600.0  # seconds after which nobody writes to a draft any more
 
 
 def create(
@@ -58,13 +60,13 @@ def create(
     except OSError as fault:
         if isinstance(fault, StudioError):
             raise
-        full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "Free some space, then try again." if full else "Make its folder writable."
         raise StudioError(
-            f"The run cannot be written to {root} ({fault.strerror or fault}). {remedy}"
+            f"The run cannot be written to {root} ({fault.strerror or fault}). Free some space "
+            "or make that folder writable, then try again."
         ) from fault
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        _sweep(root)
 
 
 def runs(root: Path) -> list[Run]:
@@ -109,14 +111,23 @@ def delete(run: Run) -> None:
             run.folder.rename(gone)  # with the lock held: nobody starts it any more
         finally:
             hold.close()
-        for left in run.root.glob(".deleted-*"):  # also of a deletion that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        _sweep(run.root)
     except FileNotFoundError:
         return  # somebody else was quicker
     except OSError as fault:
         raise StudioError(
             f"The run cannot be deleted ({fault.strerror}). Make {run.root} writable."
         ) from fault
+
+
+def _sweep(root: Path) -> None:
+    """Remove what was deleted, and what a killed process left half made or half deleted."""
+    for left in root.glob(".deleted-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    for left in root.glob(".new-*"):
+        with contextlib.suppress(FileNotFoundError):  # finished or swept this very moment
+            if left.stat().st_mtime < time.time() - _ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _check(config: Config, train: Sequence[Problem], heldout: Sequence[Problem]) -> None:
