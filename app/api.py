@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,9 +53,9 @@ def endpoint(room: Room) -> None:
         pictures = open_images([path(file) for file in images or []])
         turn = Turn("user", prompt(card, task_of(task), text, answer_kind), tuple(pictures))
         decoding = decoding_of(temperature, top_p, top_k, max_tokens, kilopixels, seed)
-        stop = threading.Event()
-        for said in written(room.engine, card, [turn], decoding, stop):
-            yield reported(said)
+        with room.desk.guest() as stop:
+            for said in written(room.engine, card, [turn], decoding, stop):
+                yield reported(said)
 
     tasks = [*TASKS, FREE]
     inputs: list[Any] = [

@@ -95,41 +95,51 @@ def _html(elem_id: str, events: str, value: str = "", template: str = "${value}"
 
 
 def _wire_asking(page: _Page, room: Room) -> None:
-    """Everything that ends in a reply: first the question is taken, then it is answered."""
+    """Everything that ends in a reply: the question is taken, then answered; and stopping it."""
     side, session = page.panel, page.session
     drawn = [session, page.transcript, page.live, page.composer]
 
     @told
-    def ask(message: dict[str, Any], kept: dict[str, Any], task: str, kind: Any) -> Any:
+    def ask(
+        message: dict[str, Any], kept: dict[str, Any], task: str, kind: Any, tab: gr.Request
+    ) -> Any:
         chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
         files = [api.path(file) for file in message["files"]]
-        chat = room.ask(chat, card, message["text"], files, task_of(task), kind)
+        text, owner = message["text"], _owner(tab)
+        chat = room.ask(chat, card, text, files, task_of(task), kind, owner=owner)
         return asked(kept, chat, gr.MultimodalTextbox(None, submit_btn=False, stop_btn=True))
 
     @told
-    def ask_example(kept: dict[str, Any], event: gr.EventData) -> Any:
+    def ask_example(kept: dict[str, Any], event: gr.EventData, tab: gr.Request) -> Any:
         chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
         problem = examples.example(event.key).problem
-        return *asked(kept, room.ask_problem(chat, card, problem)), problem.task
+        chat = room.ask_problem(chat, card, problem, owner=_owner(tab))
+        return *asked(kept, chat), problem.task
 
     @told
-    def ask_again(kept: dict[str, Any]) -> Any:
-        card = room.card(kept.get("card"))
-        return asked(kept, room.again(room.open(kept.get("chat")), card))
-
-    @told
-    def ask_edited(kept: dict[str, Any], event: gr.EventData) -> Any:
+    def ask_again(kept: dict[str, Any], tab: gr.Request) -> Any:
         chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
-        return asked(kept, room.edit(chat, card, int(event.index), event.text))
+        return asked(kept, room.again(chat, card, owner=_owner(tab)))
+
+    @told
+    def ask_edited(kept: dict[str, Any], event: gr.EventData, tab: gr.Request) -> Any:
+        chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
+        return asked(kept, room.edit(chat, card, int(event.index), event.text, owner=_owner(tab)))
 
     def asked(kept: dict[str, Any], chat: Conversation, composer: Any = None) -> Any:
-        composer = composer or gr.MultimodalTextbox(submit_btn=False, stop_btn=True)
-        return {**kept, "chat": chat.id}, *_drawn(room, chat), composer
+        return {**kept, "chat": chat.id}, *_drawn(room, chat), composer or _waiting()
 
     @told
-    def reply(kept: dict[str, Any], *controls: Any) -> Iterator[str]:
-        for grown in room.reply(room.store.load(kept.get("chat")), decoding_of(*controls)):
+    def reply(kept: dict[str, Any], tab: gr.Request, *controls: Any) -> Iterator[str]:
+        chat, decoding = room.store.load(kept.get("chat")), decoding_of(*controls)
+        for grown in room.reply(chat, decoding, owner=_owner(tab)):
             yield _live(grown)
+
+    @told
+    def stop(kept: dict[str, Any]) -> Any:
+        chat = room.stop(room.store.load(kept.get("chat")))
+        waiting = chat.last is not None and chat.last.said.end == "waiting"
+        return (gr.skip(), gr.skip()) if waiting else (_live(chat), _idle())
 
     starts = [
         page.composer.submit(
@@ -141,7 +151,7 @@ def _wire_asking(page: _Page, room: Room) -> None:
         page.transcript.resend(ask_edited, [session], drawn, **_PRIVATE),
     ]
     for start in starts:
-        start.success(
+        replied = start.success(
             reply,
             [session, *side.controls],
             [page.live],
@@ -149,18 +159,16 @@ def _wire_asking(page: _Page, room: Room) -> None:
             concurrency_id=api.QUEUE,
             api_visibility="private",
             show_progress="minimal",
-        ).then(_idle, None, [page.composer], **_AT_ONCE)
+        )
+        # Where the queue was full, nobody comes for the place that was held.
+        replied.failure(stop, [session], [page.live, page.composer], **_AT_ONCE)
+        replied.success(_idle, None, [page.composer], **_AT_ONCE)
+    page.composer.stop(stop, [session], [page.live, page.composer], **_AT_ONCE)
 
 
 def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None:
-    """Stopping, clearing, exporting, choosing a checkpoint, and the page's own state."""
+    """Clearing, exporting, choosing a checkpoint, and the page's own state."""
     side, session = page.panel, page.session
-
-    @told
-    def stop(kept: dict[str, Any]) -> Any:
-        chat = room.stop(room.store.load(kept.get("chat")))
-        waiting = chat.last is not None and chat.last.said.end == "waiting"
-        return (gr.skip(), gr.skip()) if waiting else (_live(chat), _idle())
 
     @told
     def clear(kept: dict[str, Any]) -> Any:
@@ -198,12 +206,14 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
         yield picker.chosen(card, room.state(card))
 
     @told
-    def follow(kept: dict[str, Any]) -> Iterator[str]:
-        # A reload in the middle of a reply: the old tab's generator ends it in a moment.
+    def follow(kept: dict[str, Any]) -> Iterator[Any]:
+        # A reload in the middle of a reply: the old tab's generator ends it in a moment. Or a
+        # second tab beside the one that waits.
         chat_id = kept.get("chat") or ""
         while room.desk.busy(chat_id):
             time.sleep(0.2)
-        yield _live(room.open(chat_id))
+            yield gr.skip(), gr.skip()  # which frees the thread, and ends where the tab has gone
+        yield _live(room.open(chat_id)), _idle()
 
     @told
     def restore(kept: dict[str, Any]) -> Any:
@@ -213,14 +223,14 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
         session = {**kept, "card": card.id} if wanted and wanted != card.id else gr.skip()
         state = room.state(card)
         values = side.restored(kept.get("controls"), card.task)
-        return session, *_drawn(room, chat), picker.chosen(card, state), _idle(), *values
+        composer = _waiting() if room.desk.busy(chat.id) else _idle()
+        return session, *_drawn(room, chat), picker.chosen(card, state), composer, *values
 
     @told
     def preview(kept: dict[str, Any], message: dict[str, Any], task: str, kind: Any) -> str:
         text = message["text"].strip() or "‹your question›"
         return _preview(room, kept.get("card"), text, task, kind)
 
-    page.composer.stop(stop, [session], [page.live, page.composer], **_AT_ONCE)
     page.foot.wipe(
         clear, [session], [session, page.transcript, page.live, page.composer], **_AT_ONCE
     )
@@ -241,7 +251,7 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
     side.wire(session)
     first = [session, page.transcript, page.live, side.card, page.composer, *side.remembered]
     demo.load(restore, [session], first, **_PRIVATE).then(
-        follow, [session], [page.live], concurrency_limit=None, **_PRIVATE
+        follow, [session], [page.live, page.composer], concurrency_limit=None, **_PRIVATE
     )
 
 
@@ -266,6 +276,15 @@ def _live(chat: Conversation) -> str:
 
 def _idle() -> Any:
     return gr.MultimodalTextbox(submit_btn=True, stop_btn=False)
+
+
+def _waiting() -> Any:
+    return gr.MultimodalTextbox(submit_btn=False, stop_btn=True)
+
+
+def _owner(tab: gr.Request) -> str:
+    """Which tab asks: Gradio names each visit of the page anew."""
+    return tab.session_hash or ""
 
 
 def _shelf(room: Room, card: zoo.Card) -> str:

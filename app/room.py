@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,13 +34,14 @@ LONGEST_QUESTION = 8_000  #: characters; a page of text, far above any question 
 class Room:
     """The chat's working parts: where conversations lie, who answers them, from which zoo.
 
-    ``zoo_file`` is a user's own file of cards.
+    ``zoo_file`` is a user's own file of cards; finished runs under ``runs`` are cards too.
     """
 
     store: Store
     zoo_file: Path | None = None
     engine: Engine = field(default_factory=Engine)
     desk: Desk = field(default_factory=Desk)
+    runs: Path | None = None
 
     def open(self, chat_id: object) -> Conversation:
         """The conversation as it stands; a reply that nobody writes any more is marked lost."""
@@ -54,45 +56,51 @@ class Room:
         pictures: Sequence[Path],
         task: TaskName | None,
         kind: AnswerKind = "auto",
+        *,
+        owner: str = "",
     ) -> Conversation:
-        """A question of the visitor's own. InputError says what is wrong with it."""
+        """A question of the visitor's own. InputError says what is wrong with it.
+
+        ``owner`` here and below is the tab that asks: the one that the reply will be given to.
+        """
         text = checked(question)
-        self._free(chat)
-        self.ready(card)
-        names = self.store.keep(chat.id, open_images(pictures))
-        return self._add(chat, card, Ask(text, prompt(card, task, text, kind), names, task, kind))
+        with self._asking(chat, card, owner):
+            names = self.store.keep(chat.id, open_images(pictures))
+            ask = Ask(text, prompt(card, task, text, kind), names, task, kind)
+            return self._add(chat, card, ask)
 
-    def ask_problem(self, chat: Conversation, card: zoo.Card, problem: Problem) -> Conversation:
+    def ask_problem(
+        self, chat: Conversation, card: zoo.Card, problem: Problem, *, owner: str = ""
+    ) -> Conversation:
         """A question whose gold answer is known."""
-        self._free(chat)
-        self.ready(card)
-        names = self.store.keep(chat.id, open_images(problem.images))
-        text = prompt(card, problem.task, problem.question)
-        ask = Ask(problem.question, text, names, problem.task, gold=problem.answer)
-        return self._add(chat, card, ask)
+        with self._asking(chat, card, owner):
+            names = self.store.keep(chat.id, open_images(problem.images))
+            text = prompt(card, problem.task, problem.question)
+            ask = Ask(problem.question, text, names, problem.task, gold=problem.answer)
+            return self._add(chat, card, ask)
 
-    def again(self, chat: Conversation, card: zoo.Card) -> Conversation:
+    def again(self, chat: Conversation, card: zoo.Card, *, owner: str = "") -> Conversation:
         """The last question once more, to the checkpoint chosen now."""
-        self._free(chat)
-        self.ready(card)
-        if chat.last is None:
-            raise InputError("There is no question to ask again yet.")
-        ask = chat.last.ask
-        text = prompt(card, ask.task, ask.question, ask.kind)
-        return self._add(chat.before(len(chat.exchanges) - 1), card, replace(ask, prompt=text))
+        with self._asking(chat, card, owner):
+            if chat.last is None:
+                raise InputError("There is no question to ask again yet.")
+            ask = chat.last.ask
+            text = prompt(card, ask.task, ask.question, ask.kind)
+            return self._add(chat.before(len(chat.exchanges) - 1), card, replace(ask, prompt=text))
 
-    def edit(self, chat: Conversation, card: zoo.Card, index: int, question: str) -> Conversation:
+    def edit(
+        self, chat: Conversation, card: zoo.Card, index: int, question: str, *, owner: str = ""
+    ) -> Conversation:
         """An earlier question in other words; what came after it is dropped.
 
         Its gold answer was that of the other words, so it goes unless they are the same.
         """
-        self._free(chat)
-        self.ready(card)
-        text, kept = checked(question), chat.before(index)
-        old = chat.exchanges[index].ask
-        gold = old.gold if text == old.question else None
-        ask = replace(old, question=text, prompt=prompt(card, old.task, text, old.kind), gold=gold)
-        return self._add(kept, card, ask)
+        with self._asking(chat, card, owner):
+            text, kept = checked(question), chat.before(index)
+            old = chat.exchanges[index].ask
+            gold = old.gold if text == old.question else None
+            words = prompt(card, old.task, text, old.kind)
+            return self._add(kept, card, replace(old, question=text, prompt=words, gold=gold))
 
     def state(self, card: zoo.Card) -> zoo.State:
         """Where a card stands, a loaded checkpoint's memory counted as free: it would go."""
@@ -108,7 +116,7 @@ class Room:
 
     def cards(self) -> list[zoo.Card]:
         """All the cards there are."""
-        return zoo.cards(self.zoo_file)
+        return zoo.cards(self.zoo_file, self.runs)
 
     def card(self, wanted: object, *, or_first: bool = False) -> zoo.Card:
         """The card a visitor last chose, or the one to begin with where none was.
@@ -124,16 +132,24 @@ class Room:
         known = self.cards()
         return next((card for card in known if card.bundled and card.task), known[0])
 
-    def reply(self, chat: Conversation, decoding: Decoding) -> Iterator[Conversation]:
+    def reply(
+        self, chat: Conversation, decoding: Decoding, *, owner: str = ""
+    ) -> Iterator[Conversation]:
         """The conversation while its last reply is being written, until it is written.
 
         By the card that it was asked of, whatever has been chosen since. Whatever ends it, the
-        tab that closes included, what was written is kept.
+        tab that closes included, what was written is kept. Where another tab has asked since,
+        the reply is that tab's, and the conversation is given as it stands.
         """
-        if chat.last is None or chat.last.said.end != "waiting" or self.desk.busy(chat.id):
+        stop = self.desk.take(chat.id, owner)
+        if stop is None:
+            yield self.open(chat.id)
             return
-        stop = self.desk.take(chat.id)
+        place = chat.id
         try:
+            chat = self.store.load(chat.id)  # as it stands, now that nobody else changes it
+            if chat.last is None or chat.last.said.end != "waiting":
+                return
             for said in self._writing(chat, chat.last.said, decoding, stop):
                 chat = chat.replying(said)
                 if not self._noted(chat):
@@ -147,10 +163,9 @@ class Room:
             raise
         finally:
             stop.set()
-            last = chat.exchanges[-1].said
-            if last.end == "waiting":
-                self._noted(chat.replying(replace(last, end="stop", note="", done=None)))
-            self.desk.leave(chat.id)
+            if chat.last is not None and chat.last.said.end == "waiting":
+                self._noted(chat.replying(_stopped(chat.last.said)))
+            self.desk.leave(place)
 
     def _writing(
         self, chat: Conversation, said: Said, decoding: Decoding, stop: threading.Event
@@ -165,10 +180,9 @@ class Room:
 
     def stop(self, chat: Conversation) -> Conversation:
         """End the reply: one being written within a token, one still in the queue at once."""
-        if self.desk.busy(chat.id):
-            self.desk.stop(chat.id)
-        elif chat.last is not None and chat.last.said.end in ("waiting", "lost"):
-            chat = chat.replying(replace(chat.last.said, end="stop", note="", done=None))
+        written = self.desk.stop(chat.id)
+        if not written and chat.last is not None and chat.last.said.end in ("waiting", "lost"):
+            chat = chat.replying(_stopped(chat.last.said))
             self.store.save(chat)
         return chat
 
@@ -186,15 +200,27 @@ class Room:
 
         return self.desk.unless_gone(chat.id, save)
 
-    def _free(self, chat: Conversation) -> None:
-        if self.desk.busy(chat.id):
+    @contextmanager
+    def _asking(self, chat: Conversation, card: zoo.Card, owner: str) -> Iterator[None]:
+        """Hold the conversation's place for one question; given back where none comes of it."""
+        if not self.desk.reserve(chat.id, owner):
             raise InputError("A reply is still being written. Stop it, or wait for its end.")
+        try:
+            self.ready(card)
+            yield
+        except BaseException:  # whatever it was, the place must not stay taken
+            self.desk.stop(chat.id)
+            raise
 
     def _add(self, chat: Conversation, card: zoo.Card, ask: Ask) -> Conversation:
         waiting = replace(beginning(card), note="Waiting for its turn")
         chat = chat.asking(ask, waiting)
         self.store.save(chat)
         return chat
+
+
+def _stopped(said: Said) -> Said:
+    return replace(said, end="stop", note="", done=None)
 
 
 def _failed(said: Said, note: str) -> Said:

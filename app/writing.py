@@ -6,10 +6,11 @@ and when whoever reads goes away.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
 
@@ -23,6 +24,7 @@ from rft.zoo import Card
 Pieces: TypeAlias = Generator[Progress | Chunk, None, None]
 
 INTERVAL_S = 0.04  #: between two snapshots: 25 a second look continuous and cost little
+SILENCE_S = 30.0  #: of an idle desk, until a question that waits counts as given up
 
 
 def beginning(card: Card) -> Said:
@@ -88,36 +90,87 @@ def _grown(said: Said, piece: Chunk | Progress, splitter: Splitter) -> Said:
 
 
 @dataclass
-class Desk:
-    """Which conversations are being replied to right now, and how to stop each."""
+class _Place:
+    """A conversation's place at the desk: asked by ``owner`` and waiting, or being written."""
 
-    _stops: dict[str, threading.Event] = field(default_factory=dict)
-    _gone: set[str] = field(default_factory=set)
+    owner: str
+    stop: threading.Event = field(default_factory=threading.Event)
+    writing: bool = False
+    gone: bool = False
+
+
+@dataclass
+class Desk:
+    """Which conversations wait for a reply, which are being replied to, and how to stop each.
+
+    A question waits in a queue that is not ours and that tells nobody when a tab has died. Its
+    place is held for whoever asked, until the desk has stood idle for SILENCE_S: had its turn
+    been awaited, it would have been taken by then.
+    """
+
+    _places: dict[str, _Place] = field(default_factory=dict)
+    _moved: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, chat_id: str) -> threading.Event:
-        """Note that a reply to this conversation begins, or waits for its turn."""
+    def reserve(self, chat_id: str, owner: str) -> bool:
+        """Hold the place for the reply that ``owner`` awaits; False where it is taken."""
         with self._lock:
-            return self._stops.setdefault(chat_id, threading.Event())
+            if self._held(chat_id):
+                return False
+            self._places[chat_id] = _Place(owner)
+            self._moved = time.monotonic()
+            return True
+
+    def take(self, chat_id: str, owner: str) -> threading.Event | None:
+        """Note that ``owner``'s reply begins; None where the place is another's by now."""
+        with self._lock:
+            place = self._places.get(chat_id)
+            if place is None or (place.owner != owner and not self._held(chat_id)):
+                place = self._places[chat_id] = _Place(owner)
+            if place.writing or place.owner != owner:
+                return None
+            place.writing = True
+            return place.stop
+
+    @contextmanager
+    def guest(self) -> Iterator[threading.Event]:
+        """A reply that belongs to no conversation here, but keeps those that wait waiting."""
+        name = secrets.token_hex(8)
+        with self._lock:
+            place = self._places[name] = _Place(name, writing=True)
+        try:
+            yield place.stop
+        finally:
+            self.leave(name)
 
     def leave(self, chat_id: str) -> None:
-        """Note that it has ended."""
+        """Note that the reply has ended."""
         with self._lock:
-            self._stops.pop(chat_id, None)
-            self._gone.discard(chat_id)
+            self._places.pop(chat_id, None)
+            self._moved = time.monotonic()
 
-    def stop(self, chat_id: str) -> None:
-        """Ask the reply to end; nothing happens where there is none."""
+    def stop(self, chat_id: str) -> bool:
+        """Ask the reply to end, or give up its place in the queue.
+
+        Whether it is being written: then its writer sees to the rest.
+        """
         with self._lock:
-            if chat_id in self._stops:
-                self._stops[chat_id].set()
+            place = self._places.get(chat_id)
+            if place is None or not place.writing:
+                self._places.pop(chat_id, None)
+                return False
+            place.stop.set()
+            return True
 
     def forget(self, chat_id: str) -> None:
         """Ask the reply to end and to leave no trace: its conversation is being deleted."""
         with self._lock:
-            if chat_id in self._stops:
-                self._stops[chat_id].set()
-                self._gone.add(chat_id)
+            place = self._places.get(chat_id)
+            if place is None or not place.writing:
+                self._places.pop(chat_id, None)
+            else:
+                place.gone = True
+                place.stop.set()
 
     def unless_gone(self, chat_id: str, save: Callable[[], None]) -> bool:
         """Save, unless the conversation has been forgotten; whether it still is there.
@@ -125,7 +178,7 @@ class Desk:
         Under the lock, so that after :meth:`forget` nothing is written any more.
         """
         with self._lock:
-            if chat_id in self._gone:
+            if chat_id in self._places and self._places[chat_id].gone:
                 return False
             save()
             return True
@@ -133,4 +186,12 @@ class Desk:
     def busy(self, chat_id: str) -> bool:
         """Whether a reply to this conversation is being written or waits."""
         with self._lock:
-            return chat_id in self._stops
+            return self._held(chat_id)
+
+    def _held(self, chat_id: str) -> bool:
+        """With the lock held: whether the conversation's place is taken, and not by a dead tab."""
+        place = self._places.get(chat_id)
+        if place is None:
+            return False
+        at_work = any(other.writing for other in self._places.values())
+        return at_work or time.monotonic() - self._moved < SILENCE_S

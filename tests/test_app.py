@@ -284,30 +284,56 @@ def test_stopping_ends_the_reply_and_keeps_its_text(room: Room, card: zoo.Card) 
     assert room.open(chat.id) == grown
 
 
-def test_stopping_in_the_queue_and_asking_while_busy(room: Room, card: zoo.Card) -> None:
-    chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))
-    assert room.open(chat.id).exchanges[0].said.end == "lost", "nobody is writing it"
-    assert room.stop(chat).exchanges[0].said.end == "stop"
-    assert list(room.reply(room.store.load(chat.id), Decoding())) == []
-    room.desk.take(chat.id)
-    with pytest.raises(InputError, match="still being written"):
+def test_a_question_in_the_queue_is_busy_until_it_is_stopped(room: Room, card: zoo.Card) -> None:
+    chat = room.ask(room.store.new(), card, "How many?", [], "counting", owner="first tab")
+    assert room.open(chat.id).exchanges[0].said.end == "waiting"
+    for owner in ("first tab", "second tab"):
+        with pytest.raises(InputError, match="still being written"):
+            room.again(room.open(chat.id), card, owner=owner)
+    assert room.stop(room.open(chat.id)).exchanges[0].said.end == "stop"
+    assert list(room.reply(chat, Decoding(), owner="first tab")) == [], "stopped in the queue"
+    room.again(room.open(chat.id), card, owner="second tab")
+
+
+def test_a_question_of_a_dead_tab_gives_way_and_its_reply_is_not_mistaken(
+    room: Room, card: zoo.Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = room.ask(room.store.new(), card, "How many cubes?", [], "counting", owner="first tab")
+    monkeypatch.setattr("app.writing.SILENCE_S", 0.0)
+    with room.desk.guest():
+        assert room.desk.busy(chat.id), "while others are replied to, its turn may still come"
+    opened = room.open(chat.id)
+    assert opened.exchanges[0].said.end == "lost"
+    room.ask(opened, card, "How many spheres?", [], "counting", owner="second tab")
+    monkeypatch.setattr("app.writing.SILENCE_S", 60.0)
+    (late,) = room.reply(chat, Decoding(max_new_tokens=4), owner="first tab")
+    assert late == room.open(chat.id) and late.exchanges[1].said.end == "waiting"
+    (*_, done) = room.reply(chat, Decoding(max_new_tokens=4), owner="second tab")
+    assert [item.said.end for item in done.exchanges] == ["lost", "length"]
+    assert not room.desk.busy(chat.id)
+
+
+def test_a_question_that_is_refused_holds_no_place(room: Room, card: zoo.Card) -> None:
+    chat = room.store.new()
+    with pytest.raises(InputError, match="no question"):
         room.again(chat, card)
+    with pytest.raises(InputError, match="no longer"):
+        room.edit(chat, card, 3, "x")
+    assert not room.desk.busy(chat.id)
 
 
 def test_asking_again_and_otherwise(room: Room, card: zoo.Card) -> None:
     problem = make("counting", "id", 1)
-    chat = room.ask_problem(room.store.new(), card, problem)
-    chat = room.ask(chat, card, "And red ones?", [], "counting")
-    again = room.again(chat, card)
+    chat = room.stop(room.ask_problem(room.store.new(), card, problem))
+    chat = room.stop(room.ask(chat, card, "And red ones?", [], "counting"))
+    again = room.stop(room.again(chat, card))
     assert [item.ask.question for item in again.exchanges] == [problem.question, "And red ones?"]
-    other = room.edit(again, card, 0, "How many cubes?")
+    other = room.stop(room.edit(again, card, 0, "How many cubes?"))
     assert len(other.exchanges) == 1 and other.exchanges[0].ask.gold is None
     assert other.exchanges[0].ask.images == chat.exchanges[0].ask.images
     assert "How many cubes? Output" in other.exchanges[0].ask.prompt
-    same = room.edit(other, card, 0, "How many cubes?")
+    same = room.stop(room.edit(other, card, 0, "How many cubes?"))
     assert same.exchanges[0].ask == other.exchanges[0].ask
-    with pytest.raises(InputError, match="no longer"):
-        room.edit(other, card, 7, "x")
 
 
 def test_a_fault_ends_the_reply_with_its_sentence(tmp_path: Path, card: zoo.Card) -> None:
@@ -372,6 +398,7 @@ def test_a_reply_by_a_checkpoint_that_has_gone_ends_with_its_sentence(
     chat = room.ask(room.store.new(), card, "How many?", [], "counting")
     said = chat.exchanges[0].said
     chat = chat.replying(replace(said, card="gone long ago"))
+    room.store.save(chat)
     (grown,) = room.reply(chat, Decoding())
     assert grown.exchanges[0].said.end == "error"
     assert "gone long ago" in grown.exchanges[0].said.note
