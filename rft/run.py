@@ -33,10 +33,10 @@ State = Literal["new", "queued", "running", "stopped", "done", "error"]
 Phase = Literal["loading", "sft", "grpo", "measuring", "saving"]
 
 #: What the page shows of a run; their times and sizes are its stamp.
-_SHOWN = (
-    "about.json", "metrics.jsonl", "heldout.jsonl", "rollouts.jsonl", "before.json",
+_SHOWN = {
+    "config.json", "about.json", "metrics.jsonl", "heldout.jsonl", "rollouts.jsonl", "before.json",
     "after.json", "log.txt", "progress.json", "error.txt", "done", "dry_run.json", "probe.json",
-)  # fmt: skip
+}  # fmt: skip
 _JOURNALS = ("metrics.jsonl", "heldout.jsonl", "rollouts.jsonl")
 _LOG_BYTES = 1 << 16  # the end of the log that is read for its tail
 
@@ -194,9 +194,18 @@ class Run:
         return "\n".join(kept[-lines:])
 
     def stamp(self) -> tuple[Any, ...]:
-        """Changes when anything that the page shows of this run does; costs little."""
-        shown = [_stamp(self.folder / name) for name in _SHOWN]
-        return (self.state(), self.stopping(), _stamp(self.folder), *shown)
+        """Changes when anything that the page shows of this run does; costs little.
+
+        The state follows from these files and holders, so it need not be derived here.
+        """
+        try:
+            with os.scandir(self.folder) as entries:
+                shown = sorted((e.name, *_facts(e.stat())) for e in entries if e.name in _SHOWN)
+        except OSError:  # deleted, or a file replaced this very moment: the next look tells
+            return (None,)
+        holder = self.lock.holder()
+        user = device(self.root).holder().get("run") if holder else None
+        return (holder.get("token"), holder.get("stopping"), user, *shown)
 
     def problems(self, split: Split) -> list[Problem]:
         """The training problems ("train") or the held-out ones ("id"); [] where there are none."""
@@ -225,9 +234,13 @@ def _object(path: Path) -> dict[str, Any] | None:
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     with contextlib.suppress(OSError):
-        stat = path.stat()
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+        return _facts(path.stat())
     return None
+
+
+def _facts(stat: os.stat_result) -> tuple[int, int, int]:
+    """What changes when a file does; a file that was replaced is another inode."""
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _mtime(path: Path) -> float:
@@ -241,7 +254,7 @@ def _readable_config(path: Path, stamp: tuple[int, int, int] | None) -> None:
     Config.read(path)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _journal(path: Path) -> Journal:
     """The reader of a file: it saves reading the same lines again, and holds no truth."""
     return Journal(path)
