@@ -97,7 +97,6 @@ def test_a_new_run_is_its_files(run: Run, root: Path) -> None:
     assert [p.answer for p in run.problems("id")] == [p.answer for p in HELD]
     assert run.state() == "new" and run.step == 0 and run.progress() is None
     assert runs(root) == [run] and find(root, run.id) == run
-    assert "torch" not in sys.modules or "rft.policy" in sys.modules  # not by what a run needs
 
 
 def test_lessons_need_no_problems_and_problems_need_to_fit(root: Path) -> None:
@@ -234,17 +233,20 @@ def test_a_killed_trainer_holds_nothing(run: Run) -> None:
     until(lambda: run.state() == "running")
 
 
-def test_a_run_outlives_its_server_and_obeys_another(run: Run) -> None:
-    code = """
+SERVER = """
 import sys, time
 from rft.process import start
 from rft.run import Run
 
 start(Run(sys.argv[1]), sys.argv[2:])
+assert "torch" not in sys.modules
 print("started", flush=True)
 time.sleep(600)
 """
-    with python(code, str(run.folder), *trainer(run), start_new_session=True) as server:
+
+
+def test_a_run_outlives_its_server_and_obeys_another(run: Run) -> None:
+    with python(SERVER, str(run.folder), *trainer(run), start_new_session=True) as server:
         assert server.stdout and server.stdout.readline() == "started\n"
         until(lambda: run.step >= 1)
         os.killpg(server.pid, signal.SIGKILL)
@@ -253,6 +255,16 @@ time.sleep(600)
     assert run.state() == "running"
     stop(run)
     until(lambda: run.state() == "stopped")
+
+
+def test_server_and_trainer_killed_together_leave_a_run_to_resume(run: Run) -> None:
+    with python(SERVER, str(run.folder), *trainer(run)) as server:
+        until(lambda: run.step >= 1)
+        os.kill(pid_of(run), signal.SIGKILL)
+        server.kill()
+    until(lambda: run.state() == "stopped")
+    start(run, trainer(run))
+    until(lambda: run.state() == "running")
 
 
 def told(act: Callable[[], object]) -> str:
