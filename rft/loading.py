@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import (
+    BitsAndBytesConfig,
     PreTrainedModel,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2VLForConditionalGeneration,
 )
 
-from rft import checkpoint, hub, machine
+from rft import checkpoint, hub, machine, place
 from rft.errors import CheckpointError, MemoryShort
 from rft.processor import QwenVLProcessor, load_processor
 
@@ -37,11 +38,9 @@ class Loaded:
     processor: QwenVLProcessor
 
 
-def find(where: Path | str) -> Path:
-    """The folder of a checkpoint: itself, or the cached snapshot of a Hub id."""
-    if Path(where).expanduser().is_dir():
-        return Path(where).expanduser()
-    found = hub.snapshot(str(where)) if str(where).count("/") == 1 else None
+def find(where: Path | str, beside: Path | None = None) -> Path:
+    """The folder of a checkpoint, by any name it has here (see rft.place)."""
+    found = place.folder(str(where), beside)
     if found is None:
         raise CheckpointError(
             f"{where} is neither a folder nor a downloaded checkpoint: check the path, or "
@@ -50,23 +49,31 @@ def find(where: Path | str) -> Path:
     return found
 
 
-def load_model(where: Path | str, *, device: str | None = None) -> Loaded:
+def load_model(
+    where: Path | str,
+    *,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+    four_bit: bool = False,
+    processor: QwenVLProcessor | None = None,
+) -> Loaded:
     """Load a checkpoint. CheckpointError or MemoryShort says what is wrong and what to do.
 
-    Everything that can be judged from files is judged before memory is touched.
+    Everything that can be judged from files is judged before memory is touched. Training gives
+    the ``dtype`` it needs, its own ``processor``, and may want the weights in 4 bits.
     """
     folder = find(where)
     facts = checkpoint.inspect(folder)
     adapter = facts if facts.base is not None else None
-    whole = checkpoint.inspect(find(facts.base)) if facts.base is not None else facts
+    whole = checkpoint.inspect(find(facts.base, folder)) if facts.base is not None else facts
     if whole.family is None:
         raise CheckpointError(f"{folder} is an adapter of an adapter: merge the first into a base.")
     name = folder.name if isinstance(where, Path) else str(where).rstrip("/").split("/")[-1]
-    processor = _processor(folder, whole)
+    processor = processor or _processor(folder, whole)
     target = torch.device(device) if device else best_device(whole.parameters)
-    dtype = fitting_dtype(target, whole.parameters, name)
+    dtype = dtype or fitting_dtype(target, whole.parameters, name)
     try:
-        model = _weights(whole, target, dtype)
+        model = _weights(whole, target, dtype, four_bit)
         if adapter is not None:
             model = _adapted(model, adapter)
     except (SafetensorError, ValueError, KeyError, OSError) as error:
@@ -114,9 +121,15 @@ def _processor(folder: Path, whole: checkpoint.Facts) -> QwenVLProcessor:
     return processor
 
 
-def _weights(facts: checkpoint.Facts, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
+def _weights(
+    facts: checkpoint.Facts, device: torch.device, dtype: torch.dtype, four_bit: bool
+) -> PreTrainedModel:
     assert facts.family is not None
     options: dict[str, Any] = {"device_map": {"": device}} if device.type == "cuda" else {}
+    if four_bit:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+        )
     # The annotation in transformers forgets the pair that output_loading_info returns.
     loaded: Any = CLASSES[facts.family].from_pretrained(
         facts.folder,

@@ -45,6 +45,13 @@ def as_text(text: str, tokens: Sequence[str]) -> str:
     return found.sub(rf"\1{_SPLIT}", text)
 
 
+def structure(tokenizer: Any) -> tuple[str, ...]:
+    """What structures a prompt: special tokens, and the <|…|> that some files forgot to mark."""
+    added = tokenizer.added_tokens_decoder.values()
+    marked = [t.content for t in added if t.special or re.fullmatch(r"<\|.*\|>", t.content)]
+    return tuple({*marked, *tokenizer.all_special_tokens})
+
+
 def load(folder: Path | str, *, device: str | None = None) -> Policy:
     """Load a checkpoint folder (or a cached Hub id); see rft.loading for what can go wrong."""
     return Policy(load_model(folder, device=device))
@@ -62,10 +69,7 @@ class Policy:
         tensors = [*self.model.parameters(), *self.model.buffers()]
         self.bytes: int = sum(tensor.nbytes for tensor in tensors)
         tokenizer = self.processor.tokenizer
-        # What structures a prompt: special tokens, and the <|…|> that some files forgot to mark.
-        added = tokenizer.added_tokens_decoder.values()
-        marked = [t.content for t in added if t.special or re.fullmatch(r"<\|.*\|>", t.content)]
-        self._structure = tuple({*marked, *tokenizer.all_special_tokens})
+        self._structure = structure(tokenizer)
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         self._ends = [e for e in {*ends, tokenizer.eos_token_id} if e is not None]

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning through TRL: it learns, it resumes, and it says what is wrong."""
+"""Training as it is started: SFT and GRPO learn, resume alike, stop, and say what is wrong."""
 
 import json
 import os
@@ -13,108 +13,211 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rft import rewards
+from rft.config import Config
+from rft.dataset import bundled
 from rft.errors import InputError
 from rft.lessons import curriculum
-from rft.recipe import Recipe
-from rft.trainer import reading_order
+from rft.order import passes, per_pass
+from rft.run import Run
+from rft.runs import create
+from rft.sft import reading_order
+from rft.stages import newest_checkpoint
+from rft.trainer import train
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = Recipe(start="tiny", curriculum="base", samples=160, batch=4, save_steps=4)
+LESSONS = Config(
+    "tiny", "cot-sft", data="lessons/base", samples=160, batch=4, sft_steps=40,
+    sft_learning_rate=1e-3, rank=0, train_vision=True, save_steps=4, eval_every=0,
+)  # fmt: skip
+GRPO = Config(
+    "tiny-base", "grpo", samples=6, batch=2, generations=4, steps=5, learning_rate=1e-3,
+    max_new_tokens=24, save_steps=2, eval_every=2,
+)  # fmt: skip
 
 
-def started(recipe: Recipe, folder: Path) -> subprocess.Popen[str]:
-    folder.mkdir(exist_ok=True, parents=True)
-    recipe.save(folder / "asked.json")
+def made(root: Path, config: Config, heldout: int = 4) -> Run:
+    if config.data != "run":
+        return create(root, config, [], [])
+    chosen = bundled("counting", "train", config.samples, heldout, 0)
+    return create(root, config, chosen.train, chosen.heldout)
+
+
+def started(run: Run, *launcher: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "rft", "train", str(folder / "asked.json"), str(folder / "run")],
+        [sys.executable, *(launcher or ("-m", "rft")), "train", str(run.folder)],
         cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        stdout=(folder / "log.txt").open("a"), stderr=subprocess.STDOUT, text=True,
+        stdout=(run.folder / "log.txt").open("a"), stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
 
-def metrics(folder: Path) -> list[dict[str, float]]:
-    lines = (folder / "run" / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+def ended(process: subprocess.Popen[str], run: Run) -> int:
+    process.wait(timeout=400)
+    return process.returncode
 
 
-def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
-    whole = started(SMALL, tmp_path / "whole")
-    assert whole.wait(timeout=240) == 0, (tmp_path / "whole" / "log.txt").read_text()
-    folder = tmp_path / "killed"
-    run = started(SMALL, folder)
-    deadline = time.monotonic() + 120
-    while not list(folder.glob("run/checkpoint-*/trainer_state.json")):
-        assert run.poll() is None and time.monotonic() < deadline, (folder / "log.txt").read_text()
-        time.sleep(0.05)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
-    assert not (folder / "run" / "final").exists()
-    again = started(SMALL, folder)
-    assert again.wait(timeout=240) == 0, (folder / "log.txt").read_text()
-    logged = [line for line in metrics(folder) if "loss" in line]
-    steps = [line["step"] for line in logged]
-    assert steps == sorted(set(steps)) and steps[-1] == SMALL.steps
-    assert logged[-1]["loss"] < logged[0]["loss"]
-    one, two = (
-        load_file(tmp_path / name / "run" / "final" / "model.safetensors")
-        for name in ("whole", "killed")
-    )
-    assert one.keys() == two.keys()
-    for name in one:
-        # bfloat16 has eight bits: the same weights up to the order of summation
-        assert torch.allclose(one[name].float(), two[name].float(), rtol=0.02, atol=1e-3), name
+def until(run: Run, process: subprocess.Popen[str], step: int) -> None:
+    deadline = time.monotonic() + 240
+    while run.step < step:
+        assert process.poll() is None and time.monotonic() < deadline, run.log_tail(40)
+        time.sleep(0.02)
 
 
-def test_a_folder_holds_one_recipe(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    replace(SMALL, seed=9).save(tmp_path / "run" / "recipe.json")
-    run = started(SMALL, tmp_path)
-    assert run.wait(timeout=60) == 2
-    log = (tmp_path / "log.txt").read_text()
-    assert "another recipe" in log and "Traceback" not in log
+def checkpoints(run: Run) -> list[Path]:
+    found = run.folder.glob("*/checkpoint-*")
+    return sorted(found, key=lambda folder: int(folder.name.rsplit("-", 1)[1]))
+
+
+def steps(run: Run) -> list[int]:
+    return [line["step"] for line in run.metrics()]
+
+
+def same_weights(one: Path, two: Path) -> None:
+    first, second = (load_file(next(folder.glob("*.safetensors"))) for folder in (one, two))
+    assert first.keys() == second.keys()
+    for name in first:
+        # Whole weights are kept in bfloat16, which has eight bits.
+        assert torch.allclose(first[name].float(), second[name].float(), rtol=0.02, atol=1e-3), name
+
+
+def test_killed_sft_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
+    whole, killed = made(tmp_path / "a", LESSONS), made(tmp_path / "b", LESSONS)
+    assert ended(started(whole), whole) == 0, whole.log_tail(40)
+    process = started(killed)
+    until(killed, process, 6)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert killed.state() == "stopped" and not killed.final.exists()
+    assert ended(started(killed), killed) == 0, killed.log_tail(40)
+    assert steps(killed) == list(range(1, LESSONS.sft_steps + 1))
+    losses = [line["loss"] for line in killed.metrics()]
+    assert losses[-1] < losses[0]
+    same_weights(whole.final, killed.final)
+
+
+def test_grpo_stopped_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole, broken = made(tmp_path / "a", GRPO), made(tmp_path / "b", GRPO)
+    assert ended(started(whole), whole) == 0, whole.log_tail(40)
+    assert whole.state() == "done" and steps(whole) == [1, 2, 3, 4, 5]
+    assert [line["step"] for line in whole.heldout()] == [0, 2, 4]
+    before, after = whole.before(), whole.after()
+    assert before and after and before["strict"]["n"] == after["strict"]["n"] == 4
+    groups = list(whole.rollouts(1))
+    assert len(groups) == GRPO.batch and len(groups[0]["completions"]) == GRPO.generations
+    assert all((whole.folder / image).is_file() for group in groups for image in group["images"])
+    assert abs(sum(c["advantage"] for c in groups[0]["completions"])) < 0.01
+    assert all(c["reasons"]["accuracy"] for c in groups[0]["completions"])
+
+    process = started(broken)
+    until(broken, process, 1)
+    process.terminate()
+    assert ended(process, broken) == 0, broken.log_tail(40)
+    assert broken.state() == "stopped" and checkpoints(broken)
+    process = started(broken)
+    until(broken, process, 3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    # A checkpoint torn by the kill, or by the disk, is passed over.
+    newest = checkpoints(broken)[-1]
+    (newest / "optimizer.pt").write_bytes(b"torn")
+    assert ended(started(broken), broken) == 0, broken.log_tail(40)
+    assert f"{newest.name} is damaged" in (broken.folder / "log.txt").read_text()
+    assert steps(broken) == [1, 2, 3, 4, 5]
+    assert {line["step"] for line in broken.rollouts()} == {1, 2, 3, 4, 5}
+    same_weights(whole.final, broken.final)
+
+
+def test_the_two_phases_are_one_run_and_the_best_is_kept(tmp_path: Path) -> None:
+    config = replace(GRPO, method="sft+grpo", sft_samples=2, batch=2, sft_steps=2, steps=2,
+                     eval_every=1, keep_best=True, beta=0.04)  # fmt: skip
+    run = made(tmp_path, config)
+    assert ended(started(run), run) == 0, run.log_tail(40)
+    assert [(line["step"], line["stage"]) for line in run.metrics()] == [
+        (1, "sft"), (2, "sft"), (3, "grpo"), (4, "grpo"),
+    ]  # fmt: skip
+    assert all("kl" in line for line in run.metrics()[2:])
+    adapter = json.loads((run.final / "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == "assets/tiny/base"
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(tmp_path: Path) -> None:
+    run = made(tmp_path, replace(GRPO, steps=2))
+    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "rft")
+    assert ended(started(run, *launcher), run) == 0, run.log_tail(60)
+    assert run.state() == "done" and steps(run) == [1, 2]
+    assert len(list(run.rollouts(2))) == GRPO.batch
+
+
+def test_a_reward_that_raises_stops_the_run_and_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(reply: object, problem: object) -> tuple[float, str]:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setitem(rewards._JUDGES, "broken", broken)
+    run = made(tmp_path, replace(GRPO, rewards=(("broken", 1.0),), steps=1, eval_every=0), 0)
+    assert train(run) == 1
+    assert run.state() == "error"
+    told = run.error()
+    assert "reward broken raised ZeroDivisionError: by nothing" in told.splitlines()[0]
+    assert "Completion:" in told and "last checkpoint stands" in told
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    config = replace(LESSONS, sft_learning_rate=0.99, warmup=0.0, weight_decay=1e4, sft_steps=30)
+    run = made(tmp_path, config)
+    assert train(run) == 1
+    assert "lower the learning rate" in run.error().splitlines()[0]
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    run = made(tmp_path, replace(LESSONS, sft_steps=2))
+    (run.folder / "metrics.jsonl").symlink_to("/dev/full")
+    assert train(run) == 1
+    assert run.error().startswith("The disk is full")
+
+
+def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
+    for step in (2, 4):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    assert newest_checkpoint(tmp_path, remove=True) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_passes_show_every_problem_and_no_batch_holds_one_twice() -> None:
+    order = passes(10, 4, 7, seed=3)
+    assert len(order) == 28 and order == passes(10, 4, 7, seed=3) != passes(10, 4, 7, seed=4)
+    batches = [order[i : i + 4] for i in range(0, 28, 4)]
+    assert all(len(set(batch)) == 4 for batch in batches)
+    assert order[:8] != order[8:16], "each pass is shuffled anew"
+    assert set(passes(10, 5, 2, 0)) == set(range(10))
+    assert (per_pass(12, 5), per_pass(12, 64), per_pass(7, 3)) == (4, 12, 1)
 
 
 def test_lessons_are_read_once_each_with_little_padding() -> None:
-    recipe = replace(SMALL, samples=2048, batch=32, first=100)
+    config = replace(LESSONS, samples=2048, batch=32, sft_steps=64, first=100)
     teach = curriculum("base")
-    order = reading_order(teach, recipe)
+    order = reading_order(teach, config)
     assert sorted(order) == list(range(100, 2148))
     words = [teach(i).words for i in order]
     batches = [words[i : i + 32] for i in range(0, len(words), 32)]
-    padded = sum(32 * max(batch) for batch in batches)
-    assert padded < 1.15 * sum(words)
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"samples": 0}, "at least 1"),
-        ({"batch": 500}, "lower batch"),
-        ({"learning_rate": 3.0}, "1e-3"),
-        ({"warmup": 1.5}, "share"),
-    ],
-)
-def test_a_recipe_that_cannot_work_says_what_to_change(
-    change: dict[str, float], sentence: str
-) -> None:
-    with pytest.raises(InputError, match=sentence):
-        replace(SMALL, **change)
-
-
-def test_a_recipe_file_is_checked(tmp_path: Path) -> None:
-    file = tmp_path / "recipe.json"
-    for text, sentence in (
-        ("{", "no readable recipe"),
-        ('{"start": "tiny"}', "are needed"),
-        ('{"start": "tiny", "curriculum": "base", "samples": 64, "speed": 1}', "speed"),
-    ):
-        file.write_text(text)
-        with pytest.raises(InputError, match=sentence):
-            Recipe.read(file)
+    assert sum(32 * max(batch) for batch in batches) < 1.15 * sum(words)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "assets" / "recipes").glob("*.json")))
 def test_the_bundled_recipes_read(file: Path) -> None:
-    recipe = Recipe.read(file)
-    curriculum(recipe.curriculum)
-    assert recipe.start == "tiny" or (ROOT / recipe.start).is_dir()
+    config = Config.read(file)
+    curriculum(config.data.removeprefix("lessons/"))
+    assert config.sft_steps * config.batch <= config.samples
+
+
+def test_a_folder_holds_one_config(tmp_path: Path) -> None:
+    run = made(tmp_path, LESSONS)
+    other = tmp_path / "other.json"
+    replace(LESSONS, seed=9).save(other)
+    from rft.trainer import command
+
+    assert command([str(run.folder), "--config", str(other)]) == 2
+    with pytest.raises(InputError, match="curriculum"):
+        curriculum("nothing")

@@ -1,0 +1,172 @@
+"""The model that a run trains: its start, its adapter, its way to and from disk.
+
+Loads through rft.loading as everything does; knows nothing of TRL and of the run's files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from rft import checkpoint, tiny, zoo
+from rft.cards import ROOT
+from rft.config import Config
+from rft.errors import CheckpointError
+from rft.loading import load_model
+from rft.processor import QwenVLProcessor, load_processor
+
+#: What a checkpoint folder holds beside weights and config.
+DESCRIPTION = (
+    "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
+    "special_tokens_map.json", "chat_template.jinja", "chat_template.json",
+    "preprocessor_config.json", "processor_config.json", "generation_config.json",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model in training: its language model or a LoRA adapter on it learns."""
+
+    model: Any
+    """A Qwen2VLForConditionalGeneration, or the PeftModel around it."""
+    processor: QwenVLProcessor
+    start: Path
+    """The folder of the whole checkpoint underneath."""
+
+    @property
+    def adapted(self) -> bool:
+        return isinstance(self.model, PeftModel)
+
+    @property
+    def whole(self) -> Any:
+        """The model without the adapter's wrapping (its layers stay in)."""
+        return self.model.get_base_model() if self.adapted else self.model
+
+
+def start_folder(config: Config, folder: Path) -> Path:
+    """The whole checkpoint that a run starts from, made in the run's folder where need be.
+
+    An untrained tiny one is built; an adapter is merged into its base, so that the run's own
+    adapter has a base that can be loaded. CheckpointError where it must be downloaded first.
+    """
+    made = folder / "start"
+    if (made / "config.json").is_file():
+        return made
+    if config.checkpoint == "tiny":
+        return tiny.build(made, config.seed)
+    card = zoo.card_for(config.checkpoint)
+    found = zoo.folder_of(card)
+    if found is None:
+        raise CheckpointError(
+            f"{card.title} is not on this machine yet: choose it in Chat, which downloads it."
+        )
+    if not checkpoint.is_adapter(found):
+        return found
+    print(f"{card.title} is an adapter: merging it into its base.", flush=True)
+    draft = folder / "start.part"
+    shutil.rmtree(draft, ignore_errors=True)
+    loaded = load_model(found, device="cpu")
+    loaded.model.save_pretrained(draft)
+    loaded.processor.tokenizer.save_pretrained(draft)
+    loaded.processor.image_processor.save_pretrained(draft)
+    draft.rename(made)
+    return made
+
+
+def load(config: Config, start: Path, weights: Path | None = None) -> Learner:
+    """The model to train, from ``start``; ``weights`` continues what an earlier step saved.
+
+    float32 on a CPU. On CUDA the base of an adapter is bfloat16 (or 4 bits), the adapter
+    float32; weights that learn themselves are float32 under bf16 autocast.
+    """
+    cuda = torch.cuda.is_available()
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu"
+    source = weights if weights is not None and not config.rank else start
+    loaded = load_model(
+        source,
+        device=device,
+        dtype=torch.bfloat16 if cuda and config.rank else torch.float32,
+        four_bit=config.four_bit,
+        processor=load_processor(start, max_pixels=config.max_pixels),
+    )
+    model: Any = loaded.model
+    model.config.use_cache = True
+    if config.rank:
+        if weights is not None:
+            # The Trainer would load them too, but only where it finds a checkpoint of its own.
+            model = PeftModel.from_pretrained(model, str(weights), is_trainable=True)
+        else:
+            model = get_peft_model(model, _lora(config))
+        # TRL asks for it under gradient checkpointing; on Qwen2-VL it would send gradients
+        # through the frozen vision tower and leave a hook behind at every step.
+        model.enable_input_require_grads = lambda: None
+    else:
+        model.requires_grad_(True)
+        model.model.visual.requires_grad_(config.train_vision)
+    return Learner(model, loaded.processor, start)
+
+
+def _lora(config: Config) -> LoraConfig:
+    return LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        target_modules=list(config.targets),
+        task_type="CAUSAL_LM",
+    )
+
+
+def save(learner: Learner, folder: Path) -> Path:
+    """Write a checkpoint that loads by itself: an adapter, or whole weights in bfloat16.
+
+    A folder of that name is replaced once the new one is whole.
+    """
+    draft = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    if learner.adapted:
+        learner.model.save_pretrained(draft, selected_adapters=["default"])
+        _name_base(draft / checkpoint.ADAPTER_CONFIG, learner.start, folder)
+    else:
+        halved = {
+            name: value.to(torch.bfloat16) if value.is_floating_point() else value
+            for name, value in learner.model.state_dict().items()
+        }
+        learner.model.save_pretrained(draft, state_dict=halved)
+        _say_dtype(draft / "config.json")
+    for name in DESCRIPTION:
+        if (learner.start / name).is_file() and not (draft / name).exists():
+            shutil.copyfile(learner.start / name, draft / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+    return folder
+
+
+def _name_base(file: Path, start: Path, folder: Path) -> None:
+    """Name the adapter's base so that it is found again: in a repository that was moved too."""
+    config = json.loads(file.read_text())
+    whole = start.resolve()
+    if "snapshots" in whole.parts:  # a Hub cache: …/models--owner--name/snapshots/REVISION
+        repo = whole.parts[whole.parts.index("snapshots") - 1]
+        named = repo.removeprefix("models--").replace("--", "/", 1)
+    elif whole == (folder.parent / "start").resolve():
+        named = "../start"
+    elif whole.is_relative_to(ROOT):
+        named = whole.relative_to(ROOT).as_posix()
+    else:
+        named = str(whole)
+    config["base_model_name_or_path"] = named
+    file.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _say_dtype(file: Path) -> None:
+    config = json.loads(file.read_text())
+    for part in (config, *(config.get(name) or {} for name in ("text_config", "vision_config"))):
+        if "dtype" in part:
+            part["dtype"] = "bfloat16"
+    file.write_text(json.dumps(config, indent=2) + "\n")
