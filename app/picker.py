@@ -51,15 +51,18 @@ def shelf(
     current: str,
     residents: Sequence[Resident] = (),
 ) -> str:
-    """All cards by task and stage, what is in memory, and a field for any other checkpoint."""
-    groups = []
+    """All cards: the visitor's runs, then by task and stage; what is in memory; any other."""
+    groups = [("Your runs", [card for card in cards if card.run])]
     for task in (*TASKS, None):
-        members = [card for card in cards if card.task == task]
-        if members:
-            title = TASKS[task].title if task else "General and embodied"
-            members.sort(key=lambda card: (not card.bundled, card.size, _rank(card)))
-            items = "".join(_item(card, states[card.id], current) for card in members)
-            groups.append(f"<section><h3>{plain(title)}</h3><ul>{items}</ul></section>")
+        members = [card for card in cards if card.task == task and not card.run]
+        members.sort(key=lambda card: (not card.bundled, card.size, _rank(card)))
+        groups.append((TASKS[task].title if task else "General and embodied", members))
+    sections = "".join(
+        f"<section><h3>{plain(title)}</h3><ul>"
+        f"{''.join(_item(card, states[card.id], current) for card in members)}</ul></section>"
+        for title, members in groups
+        if members
+    )
     return (
         '<header><h2>Choose a checkpoint</h2><button class="tool" data-do="shut" '
         f'aria-label="Close">{icon("close")}</button></header>'
@@ -67,7 +70,7 @@ def shelf(
         '<div class="row"><input id="typed-card" name="card" autocomplete="off" spellcheck="false" '
         'placeholder="/path/to/checkpoint   or   owner/name">'
         '<button class="plain" type="submit">Use</button></div></form>'
-        f'{_loaded(residents)}<div class="groups">{"".join(groups)}</div>'
+        f'{_loaded(residents)}<div class="groups">{sections}</div>'
     )
 
 

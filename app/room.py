@@ -34,13 +34,14 @@ LONGEST_QUESTION = 8_000  #: characters; a page of text, far above any question 
 class Room:
     """The chat's working parts: where conversations lie, who answers them, from which zoo.
 
-    ``zoo_file`` is a user's own file of cards.
+    ``zoo_file`` is a user's own file of cards; finished runs under ``runs`` are cards too.
     """
 
     store: Store
     zoo_file: Path | None = None
     engine: Engine = field(default_factory=Engine)
     desk: Desk = field(default_factory=Desk)
+    runs: Path | None = None
 
     def open(self, chat_id: object) -> Conversation:
         """The conversation as it stands; a reply that nobody writes any more is marked lost."""
@@ -115,7 +116,7 @@ class Room:
 
     def cards(self) -> list[zoo.Card]:
         """All the cards there are."""
-        return zoo.cards(self.zoo_file)
+        return zoo.cards(self.zoo_file, self.runs)
 
     def card(self, wanted: object, *, or_first: bool = False) -> zoo.Card:
         """The card a visitor last chose, or the one to begin with where none was.

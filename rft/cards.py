@@ -34,6 +34,7 @@ class Card:
     checkpoint.FAMILIES ("" where only its files can tell); ``reported`` maps a column's name
     to published accuracy in per cent. Bytes are those of bf16 weights; ``memory_bytes``
     adds what answering takes. ``prompt_file`` is a user's own instruction for this card.
+    ``run``: made by a run of this Studio.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Card:
     prompt_file: str | None = None
     parameters: int = 0
     bundled: bool = False
+    run: bool = False
 
     @property
     def folder(self) -> Path | None:

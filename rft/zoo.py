@@ -1,21 +1,23 @@
 """The zoo: which checkpoints can be run, what they need, and where they stand on this machine.
 
-Cards come from zoo files and from what a user types. This module knows neither torch nor the
+Cards come from zoo files, from finished runs and from what a user types. This module knows neither torch nor the
 page; listing and judging cards never touches the network.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from rft import checkpoint, hub, machine
+from rft import checkpoint, finished, hub, machine, place
 from rft.cards import REPO, ROOT, Card, read_cards, weighed
 from rft.errors import CheckpointError, InputError
 from rft.promptfile import Instruction, read_instruction
+from rft.run import Run
 from rft.types import Progress
 
 __all__ = [
@@ -41,10 +43,11 @@ class State:
     sentence: str
 
 
-def cards(extra: Path | None = None) -> list[Card]:
+def cards(extra: Path | None = None, runs: Path | None = None) -> list[Card]:
     """The cards of assets/zoo.toml, overlaid and extended by the user's file ``extra``.
 
-    What a user's card leaves open is read from its folder, where it has one.
+    What a user's card leaves open is read from its folder, where it has one. The finished runs
+    under ``runs`` come last, the newest first.
     """
     listed = []
     for card in read_cards(extra):
@@ -53,12 +56,35 @@ def cards(extra: Path | None = None) -> list[Card]:
             listed.append(_sized(card, folder) if folder is not None else card)
         except (CheckpointError, InputError):
             listed.append(card)  # state() says what is wrong with it
+    for made in finished.folders(runs) if runs is not None else ():
+        try:
+            listed.append(_run_card(Run(made)))
+        except InputError:
+            continue  # written by a newer version, or broken: Train says so
     return listed
+
+
+def _run_card(run: Run) -> Card:
+    try:
+        return _sized_run(run.folder, run.stamp())
+    except CheckpointError:
+        return finished.card(run)  # state() says what is wrong with it
+
+
+@lru_cache(maxsize=512)
+def _sized_run(folder: Path, stamp: Any) -> Card:
+    """The sized card of a run whose files are as ``stamp`` says; what fails is tried again."""
+    run = Run(folder)
+    try:
+        return _sized(finished.card(run), run.final)
+    except InputError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def card_for(text: str, extra: Path | None = None) -> Card:
     """The card of what a user typed: a card's id, a local folder, a Hub id or its address.
 
+    A finished run's folder is one too, and so is the path of either counted from here.
     InputError says what is wrong: no such folder, wrong family, damaged, not on this machine.
     """
     return _card_for(text, extra, whole=False)
@@ -70,7 +96,8 @@ def _card_for(text: str, extra: Path | None, whole: bool) -> Card:
     if not wanted:
         raise InputError("Type the path of a checkpoint folder, or a Hub id like owner/name.")
     repo = _HUB_ADDRESS.sub("", wanted).rstrip("/")
-    for card in cards(extra):
+    known = cards(extra)
+    for card in known:
         if card.id == wanted or card.where in (wanted, repo):
             return card
     try:
@@ -81,8 +108,10 @@ def _card_for(text: str, extra: Path | None, whole: bool) -> Card:
             "give the whole path."
         ) from error
     try:
+        if not folder.is_dir() and (ROOT / folder).is_dir():
+            folder = ROOT / folder
         if folder.is_dir():
-            return _local_card(folder.resolve(), whole)
+            return _local_card(folder.resolve(), whole, known)
         if folder.is_file():
             raise InputError(f"{wanted} is a file: give the folder that it lies in.")
         if REPO.fullmatch(repo):
@@ -96,7 +125,14 @@ def _card_for(text: str, extra: Path | None, whole: bool) -> Card:
     )
 
 
-def _local_card(folder: Path, whole: bool) -> Card:
+def _local_card(folder: Path, whole: bool, known: Sequence[Card]) -> Card:
+    for card in known:
+        if card.folder is not None and card.folder.resolve() == folder:
+            return card
+    run = finished.run_of(folder)
+    if run is not None and not whole:
+        return _run_card(run)
+    folder = place.checkpoint_of(folder)
     return _sized(Card(str(folder), folder.name, None, None, "", str(folder), ""), folder, whole)
 
 
@@ -117,6 +153,10 @@ def _base(named: str, adapter: str, whole: bool) -> Card:
         raise CheckpointError(
             f"{adapter} is an adapter, and so is what names it as its base: merge it first."
         )
+    local = Path(adapter) if Path(adapter).is_absolute() else None
+    found = place.folder(named, local)
+    if found is not None:
+        return _local_card(found.resolve(), True, cards())
     return _card_for(named, None, whole=True)
 
 
@@ -172,7 +212,12 @@ def _trouble(card: Card, folder: Path | None) -> CheckpointError | None:
     """Why a card cannot be run or fetched now, apart from memory; None if it can."""
     try:
         if folder is not None:
-            checkpoint.inspect(folder)
+            base = checkpoint.inspect(folder).base
+            if base is not None and place.folder(base, folder) is None:
+                raise CheckpointError(
+                    f"An adapter of {base}, which is not on this machine: choose and download "
+                    "that first."
+                )
         elif card.folder is not None:
             raise _missing(card)
         elif hub.offline():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -226,6 +227,16 @@ def test_stage_colours_come_from_one_place() -> None:
         assert f"--stage-{look.slug}: {look.colour}" in theme.variables()
         assert look.colour not in sheet, "a colour is written once, then used by its name"
     assert not re.search(r"url\(|@import|http", sheet), "the sheet loads nothing"
+
+
+def test_runs_have_a_group_of_their_own_on_top() -> None:
+    cards = zoo.cards()
+    made = replace(cards[0], id="runs/mine", title="Mine <b>", task="spatial", run=True)
+    states = {card.id: zoo.State("cached", "Here.") for card in [*cards, made]}
+    assert "Your runs" not in picker.shelf(cards, states, "")
+    groups = picker.shelf([*cards, made], states, "").split("<h3>")
+    assert "Mine &lt;b&gt;" in groups[1] and groups[1].startswith("Your runs")
+    assert not any("Mine" in group for group in groups[2:])
 
 
 def test_cards_are_grouped_and_say_where_they_stand() -> None:
