@@ -148,7 +148,10 @@ class Room:
         place = chat.id
         try:
             chat = self.store.load(chat.id)  # as it stands, now that nobody else changes it
-            if chat.last is None or chat.last.said.end != "waiting":
+            if chat.last is None:
+                return
+            if chat.last.said.end != "waiting":  # stopped in the queue, perhaps by another tab
+                yield chat
                 return
             for said in self._writing(chat, chat.last.said, decoding, stop):
                 chat = chat.replying(said)

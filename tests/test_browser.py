@@ -332,6 +332,26 @@ def test_visitors_share_the_queue_and_nothing_else(visit: Visit) -> None:
     expect(first.locator("article.said")).to_have_count(1)
 
 
+def test_a_second_tab_cannot_ask_while_a_question_waits(visit: Visit, studio: Served) -> None:
+    first, second = visit(), visit()
+    first.get_by_role("button", name="Watch it reason").click()
+    streaming(first)
+    second.get_by_role("button", name="Watch it reason").click()
+    expect(second.locator("#live .note")).to_contain_text("in the queue")
+    beside = second.context.new_page()  # the same visitor, so the same conversation
+    beside.goto(studio.url)
+    expect(beside.locator("#composer .stop-button")).to_be_visible(timeout=SLOW_MS)
+    beside.locator("#composer textarea").fill("And how many are red?")
+    beside.locator("#composer textarea").press("Enter")
+    refused = beside.get_by_test_id("toast-text").filter(has_text="still being written")
+    expect(refused).to_be_visible()
+    stop(beside)
+    expect(beside.locator("#composer .submit-button")).to_be_visible()
+    expect(beside.locator("article.said")).to_have_count(1)
+    stop(first)
+    expect(second.locator("#live .end")).to_contain_text("Stopped")
+
+
 def test_closing_the_tab_stops_the_model(visit: Visit, studio: Served) -> None:
     page = visit()
     page.get_by_role("button", name="Watch it reason").click()
