@@ -13,7 +13,6 @@ from app.faults import told
 from app.panel import FREE, PAPER, decoding_of, task_of
 from app.room import Room, checked
 from app.writing import written
-from rft import zoo
 from rft.images import open_images
 from rft.prompts import prompt
 from rft.tasks import TASKS
@@ -47,8 +46,7 @@ def endpoint(room: Room) -> None:
         seed: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         text = checked(question)
-        wanted = checkpoint.strip()
-        card = zoo.card_for(wanted, room.zoo_file) if wanted else room.card(None)
+        card = room.card(checkpoint.strip())
         room.ready(card)
         pictures = open_images([path(file) for file in images or []])
         turn = Turn("user", prompt(card, task_of(task), text, answer_kind), tuple(pictures))

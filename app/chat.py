@@ -182,7 +182,7 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
 
     @told
     def choose(kept: dict[str, Any], event: gr.EventData) -> Any:
-        card = zoo.card_for(event.card, room.zoo_file)
+        card = room.card(event.card)
         chat = room.open(kept.get("chat"))
         empty = gr.skip() if chat.exchanges else examples.welcome(card.task)
         task = gr.skip() if card.task is None else card.task

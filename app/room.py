@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.conversation import AnswerKind, Ask, Conversation, Exchange, Said
+from app.host import LISTED_ONLY, Host
 from app.markup import clean
 from app.render import Verdict
 from app.store import Store, lost
 from app.writing import Desk, beginning, written
-from rft import zoo
+from rft import hub, zoo
+from rft.cards import REPO
 from rft.engine import Engine
 from rft.errors import CheckpointError, InputError, StudioError
 from rft.images import open_images
@@ -42,6 +44,7 @@ class Room:
     engine: Engine = field(default_factory=Engine)
     desk: Desk = field(default_factory=Desk)
     runs: Path | None = None
+    host: Host = field(default_factory=Host)
 
     def open(self, chat_id: object) -> Conversation:
         """The conversation as it stands; a reply that nobody writes any more is marked lost."""
@@ -125,12 +128,28 @@ class Room:
         """
         if isinstance(wanted, str) and wanted:
             try:
-                return zoo.card_for(wanted, self.zoo_file)
+                return self._named(wanted)
             except StudioError:
                 if not or_first:
                     raise
         known = self.cards()
         return next((card for card in known if card.bundled and card.task), known[0])
+
+    def _named(self, text: str) -> zoo.Card:
+        """The card that a visitor names; InputError where strangers may not name it.
+
+        Nothing of what a stranger types reaches the disk or the network: the sentence is the
+        same whether there is such a folder or repository, or not.
+        """
+        if not self.host.public:
+            return zoo.card_for(text, self.zoo_file)
+        wanted = text.strip()
+        for card in self.cards():
+            if wanted in (card.id, card.where):
+                return card
+        if REPO.fullmatch(wanted) and hub.snapshot(wanted) is not None:
+            return zoo.card_for(wanted, self.zoo_file)
+        raise InputError(LISTED_ONLY)
 
     def reply(
         self, chat: Conversation, decoding: Decoding, *, owner: str = ""

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app import chat, theme
+from app.host import Host
 from app.icons import icon
 from app.room import Room
 from app.store import Store
@@ -18,9 +19,13 @@ HOME = Path(__file__).resolve().parent.parent / "data" / "chats"
 QUEUE_SIZE = 64  #: visitors waiting; more are told to come back
 
 
-def build(home: Path = HOME, zoo_file: Path | None = None) -> gr.Blocks:
-    """The whole page. ``home`` keeps the conversations; ``zoo_file`` has cards of the user's own."""
-    room = Room(Store(home.resolve()), zoo_file)
+def build(home: Path = HOME, zoo_file: Path | None = None, host: Host | None = None) -> gr.Blocks:
+    """The whole page. ``home`` keeps the conversations; ``zoo_file`` has cards of the user's own.
+
+    ``host`` says what its visitors may do; without it, all.
+    """
+    host = host or Host()
+    room = Room(Store(home.resolve()), zoo_file, host=host)
     with gr.Blocks(
         title=NAME, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
     ) as demo:
