@@ -115,8 +115,9 @@ def variables() -> str:
 
 
 def css() -> str:
-    """The whole style sheet: variables, then assets/style.css."""
-    return variables() + (ASSETS / "style.css").read_text(encoding="utf-8")
+    """The whole style sheet: variables, then assets/style.css and assets/train.css."""
+    sheets = [(ASSETS / name).read_text(encoding="utf-8") for name in ("style.css", "train.css")]
+    return variables() + "".join(sheets)
 
 
 def gradio_theme() -> Base:

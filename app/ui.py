@@ -1,48 +1,66 @@
-"""The page: header, chat, and how it is served. No handler and no model in here."""
+"""The page: header, tabs, and how it is served. No handler and no model in here."""
 
 from __future__ import annotations
 
+import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 
-from app import chat, theme
+from app import chat, theme, train
 from app.host import Host
 from app.icons import icon
 from app.room import Room
 from app.store import Store
+from rft.run import ROOT
 
 NAME = "Reason-RFT Studio"
 LINE = "Watch a vision-language model reason. Then teach it."
 HOME = Path(__file__).resolve().parent.parent / "data" / "chats"
+#: Served from here, as the plotly package ships it: nothing is fetched from elsewhere.
+_PLOTLY = find_spec("plotly")
+PLOTLY = Path((_PLOTLY and _PLOTLY.origin) or "plotly").parent / "package_data" / "plotly.min.js"
+SCRIPTS = ("page.js", "train.js")
 QUEUE_SIZE = 64  #: visitors waiting; more are told to come back
 
 
-def build(home: Path = HOME, zoo_file: Path | None = None, host: Host | None = None) -> gr.Blocks:
-    """The whole page. ``home`` keeps the conversations; ``zoo_file`` has cards of the user's own.
+def build(
+    home: Path = HOME,
+    zoo_file: Path | None = None,
+    runs: Path | None = None,
+    host: Host | None = None,
+) -> gr.Blocks:
+    """The whole page.
 
-    ``host`` says what its visitors may do; without it, all.
+    ``home`` keeps the conversations, ``runs`` the runs; ``zoo_file`` has cards of the user's own.
     """
-    host = host or Host()
-    room = Room(Store(home.resolve()), zoo_file, host=host)
+    room = Room(Store(home.resolve()), zoo_file)
     with gr.Blocks(
         title=NAME, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
     ) as demo:
         gr.HTML(_header(), elem_id="top", apply_default_css=False, js_on_load=None)
-        chat.tab(demo, room)
+        wires = train.wires()
+        with gr.Tabs(selected="chat", overflow_behavior="wrap", elem_id="tabs"):
+            with gr.Tab("Chat", id="chat", elem_id="tab-chat") as talking:
+                chat.tab(demo, room)
+            with gr.Tab("Train", id="train", elem_id="tab-train") as training:
+                page = train.tab(wires, (runs or ROOT).resolve())
+        train.join(page, talking, training)
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
     return demo
 
 
-def launch_options(home: Path = HOME) -> dict[str, Any]:
+def launch_options(home: Path = HOME, runs: Path | None = None) -> dict[str, Any]:
     """What ``launch`` is given, on a laptop, on a Space and in the tests alike."""
     return {
         "theme": theme.gradio_theme(),
         "head": _head(),
         "favicon_path": theme.ASSETS / "favicon.svg",
         "footer_links": [],
-        "allowed_paths": [str(home.resolve())],
+        "allowed_paths": [str(home.resolve()), str((runs or ROOT).resolve()), str(PLOTLY)],
         "max_file_size": "64mb",
         "run_history": False,
         "ssr_mode": False,
@@ -54,8 +72,11 @@ def launch_options(home: Path = HOME) -> dict[str, Any]:
 def _head() -> str:
     # Not through ``css``: Gradio would confine that to its own container, and what lies on top
     # of the page or depends on the body's state would stay undressed.
-    script = (theme.ASSETS / "page.js").read_text(encoding="utf-8")
-    return f"<style>{theme.css()}</style><script>{script}</script>"
+    scripts = [(theme.ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    address = json.dumps(f"gradio_api/file={quote(str(PLOTLY))}")
+    parts = [scripts[0], f"studio.plotly = {address};", *scripts[1:]]
+    inline = "".join(f"<script>{part}</script>" for part in parts)
+    return f"<style>{theme.css()}</style>{inline}"
 
 
 def _header() -> str:

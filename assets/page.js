@@ -95,12 +95,13 @@
     },
     async copy(button) {
       const text = button.dataset.text;
+      const words = button.dataset.words ?? "Copy reply";
       try { await navigator.clipboard.writeText(text); } catch { copyByHand(text); }
       button.classList.add("done");
       button.setAttribute("aria-label", "Copied");
       setTimeout(() => {
         button.classList.remove("done");
-        button.setAttribute("aria-label", "Copy reply");
+        button.setAttribute("aria-label", words);
       }, 1500);
     },
     edit(button) {
