@@ -36,8 +36,10 @@ def build(
     """The whole page.
 
     ``home`` keeps the conversations, ``runs`` the runs; ``zoo_file`` has cards of the user's own.
+    ``host`` says what its visitors may do; without it, all.
     """
-    room = Room(Store(home.resolve()), zoo_file)
+    host, runs = host or Host(), (runs or ROOT).resolve()
+    room = Room(Store(home.resolve()), zoo_file, runs=runs, host=host)
     with gr.Blocks(
         title=NAME, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
     ) as demo:
@@ -47,7 +49,7 @@ def build(
             with gr.Tab("Chat", id="chat", elem_id="tab-chat") as talking:
                 chat.tab(demo, room)
             with gr.Tab("Train", id="train", elem_id="tab-train") as training:
-                page = train.tab(wires, (runs or ROOT).resolve())
+                page = train.tab(wires, runs)
         train.join(page, talking, training)
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
     return demo
