@@ -36,9 +36,17 @@ def test_splits_never_share_a_scene() -> None:
 def test_the_reasoning_says_what_is_there_and_its_arithmetic_holds(split: str) -> None:
     for seed in range(150):
         things, posed = counting.pose(random.Random(seed), split)
-        listed = re.match(r"From left to right: (.*?)\.", posed.cot)
-        assert listed and listed[1].split(", ") == [
-            f"{i} {thing.cell} {thing.name}" for i, thing in enumerate(things, 1)
+        listed = re.match(r"(?:Find (.*?), f|F)rom left to right: (.*?)\.", posed.cot)
+        assert listed
+        groups = [_words(words) for words in (listed[1] or "").split(", then ") if words]
+        assert listed[2].split(", ") == [
+            " ".join(
+                [
+                    f"{i} {thing.cell} {thing.name}",
+                    *("yes" if thing in group else "no" for group in groups),
+                ]
+            )
+            for i, thing in enumerate(things, 1)
         ]
         assert [t.x for t in things] == sorted(t.x for t in things)
         for left, sign, right, result in re.findall(r"(\d+) ([+-]) (\d+) = (\d+)\.", posed.cot):

@@ -197,8 +197,27 @@ def _group(rng: random.Random, things: list[Thing], open_share: float = 0.1) -> 
 
 def caption(things: list[Thing]) -> str:
     """Every object from left to right, numbered, with its cell: the ground of all reasoning."""
-    listed = ", ".join(f"{i} {t.cell} {t.name}" for i, t in enumerate(things, 1))
-    return f"From left to right: {listed}."
+    return f"From left to right: {_listed(things, [])}."
+
+
+def looking_for(things: list[Thing], groups: list[Group]) -> str:
+    """The same, saying of every object whether it belongs to each of the groups.
+
+    The decision stands right behind what it is made of: a small model learns that, where it does
+    not learn to pick the members out of a finished list.
+    """
+    if not groups:
+        return caption(things)
+    found = ", then ".join(group.words() for group in groups)
+    return f"Find {found}, from left to right: {_listed(things, groups)}."
+
+
+def _listed(things: list[Thing], groups: list[Group]) -> str:
+    marks = ["".join(f" {'yes' if t in group else 'no'}" for group in groups) for t in things]
+    return ", ".join(
+        f"{i} {t.cell} {t.name}{mark}"
+        for i, (t, mark) in enumerate(zip(things, marks, strict=True), 1)
+    )
 
 
 def _found(
@@ -214,46 +233,51 @@ def _found(
     return members, f"{asking} {group.words()}: {where}, so {len(members)}."
 
 
-def _count(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
+#: A question, its gold answer, the groups that must be found, and the steps from there.
+Asked = tuple[str, int, list[Group], list[str]]
+
+
+def _count(rng: random.Random, things: list[Thing]) -> Asked:
     group = EVERYTHING if rng.random() < 0.15 else _group(rng, things)
     found, sentence = _found(list(enumerate(things, 1)), group, "How many")
-    return f"How many {group.words()} are there?", len(found), [sentence]
+    return f"How many {group.words()} are there?", len(found), [group], [sentence]
 
 
-def _subtract(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
+def _subtract(rng: random.Random, things: list[Thing]) -> Asked:
     group, total = _group(rng, things), len(things)
     gone, sentence = _found(list(enumerate(things, 1)), group, "Subtract all")
     left = total - len(gone)
     steps = [sentence, f"How many objects are left: {total} - {len(gone)} = {left}."]
-    return f"Subtract all {group.words()}. How many objects are left?", left, steps
+    return f"Subtract all {group.words()}. How many objects are left?", left, [group], steps
 
 
-def _subtract_other(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
+def _subtract_other(rng: random.Random, things: list[Thing]) -> Asked:
     """The question asks for one group after another one is gone: what is left must be looked at."""
     group, asked = _group(rng, things), _group(rng, things)
     numbered = list(enumerate(things, 1))
     gone, first = _found(numbered, group, "Subtract all")
     left, second = _found([pair for pair in numbered if pair not in gone], asked, "How many")
     question = f"Subtract all {group.words()}. How many {asked.words()} are left?"
-    return question, len(left), [first, second]
+    return question, len(left), [group, asked], [first, second]
 
 
-def _add(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
+def _add(rng: random.Random, things: list[Thing]) -> Asked:
     group, more = _group(rng, things), rng.randint(1, 5)
     asked = group if rng.random() < 0.5 else EVERYTHING
     found, sentence = _found(list(enumerate(things, 1)), asked, "How many")
     total = len(found) + more
     added = f"Add {more} {group.words(more)}"
     question = f"{added}. How many {asked.words()} are there?"
-    return question, total, [sentence, f"{added}: {len(found)} + {more} = {total}."]
+    steps = [sentence, f"{added}: {len(found)} + {more} = {total}."]
+    return question, total, [asked], steps
 
 
-def _two_steps(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[str]]:
+def _two_steps(rng: random.Random, things: list[Thing]) -> Asked:
     first, second, total = _group(rng, things), _group(rng, things), len(things)
     numbered = list(enumerate(things, 1))
     gone, one = _found(numbered, first, "Subtract all")
     kept = total - len(gone)
-    steps = [one, f"{total} - {len(gone)} = {kept}."]
+    steps, groups = [one, f"{total} - {len(gone)} = {kept}."], [first]
     if rng.random() < 0.5:
         more = rng.randint(1, 5)
         result, then = kept + more, f"Add {more} {second.words(more)}"
@@ -261,12 +285,12 @@ def _two_steps(rng: random.Random, things: list[Thing]) -> tuple[str, int, list[
     else:
         also, two = _found([p for p in numbered if p not in gone], second, "Subtract all")
         result, then = kept - len(also), f"Subtract all {second.words()}"
-        steps += [two, f"{kept} - {len(also)} = {result}."]
+        steps, groups = [*steps, two, f"{kept} - {len(also)} = {result}."], [first, second]
     question = f"Subtract all {first.words()}. {then}. How many objects are left?"
-    return question, result, steps
+    return question, result, groups, steps
 
 
-_ASK: dict[str, Callable[[random.Random, list[Thing]], tuple[str, int, list[str]]]] = {
+_ASK: dict[str, Callable[[random.Random, list[Thing]], Asked]] = {
     "count": _count,
     "subtract": _subtract,
     "subtract-other": _subtract_other,
@@ -277,8 +301,9 @@ _ASK: dict[str, Callable[[random.Random, list[Thing]], tuple[str, int, list[str]
 
 def ask(rng: random.Random, things: list[Thing], kind: str) -> tuple[str, str, str]:
     """A question of this kind about a scene: (question, gold answer, chain of thought)."""
-    question, answer, steps = _ASK[kind](rng, things)
-    return question, str(answer), " ".join([caption(things), *steps])
+    question, answer, groups, steps = _ASK[kind](rng, things)
+    sought = [group for group in groups if group != EVERYTHING]
+    return question, str(answer), " ".join([looking_for(things, sought), *steps])
 
 
 def pose(rng: random.Random, split: Split) -> tuple[list[Thing], Problem]:
