@@ -21,7 +21,7 @@ from app.writing import Desk, beginning, written
 from rft import hub, zoo
 from rft.cards import REPO
 from rft.engine import Engine
-from rft.errors import CheckpointError, InputError, StudioError
+from rft.errors import CheckpointError, DiskError, InputError, StudioError
 from rft.images import open_images
 from rft.prompts import instruction, prompt
 from rft.tasks import TASKS
@@ -177,6 +177,9 @@ class Room:
                 if not self._noted(chat):
                     return
                 yield chat
+        except DiskError:
+            yield chat  # what came can be read, though it could not be kept
+            raise
         except Exception:
             # A bug, which surfaces as one; but the page must not wait for ever meanwhile.
             chat = chat.replying(_failed(chat.exchanges[-1].said, BROKEN))
@@ -185,9 +188,11 @@ class Room:
             raise
         finally:
             stop.set()
-            if chat.last is not None and chat.last.said.end == "waiting":
-                self._noted(chat.replying(_stopped(chat.last.said)))
-            self.desk.leave(place)
+            try:
+                if chat.last is not None and chat.last.said.end == "waiting":
+                    self._noted(chat.replying(_stopped(chat.last.said)))
+            finally:
+                self.desk.leave(place)
 
     def _writing(
         self, chat: Conversation, said: Said, decoding: Decoding, stop: threading.Event

@@ -1,13 +1,16 @@
 """Conversations on disk: one folder each, named by an unguessable id.
 
 The browser keeps only the id, so a conversation survives a reload and a restart of the server,
-and whoever does not hold the id cannot name the folder. Old ones go when there are too many.
-Knows no page and no model.
+and whoever does not hold the id cannot name the folder. What all of them fill is bounded: where
+they are too many or too large, those go that were written to the longest ago. Knows no page and
+no model.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -15,6 +18,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +27,11 @@ from typing import Any
 from PIL import Image
 
 from app.conversation import Conversation, from_json
+from rft.errors import DiskError, InputError
 
 KEPT = 500  #: conversations; beyond them the least recently written go
+KEPT_BYTES = 2 * 2**30  #: of all conversations together; likewise
+LARGEST_BYTES = 64 * 2**20  #: of one conversation: some forty photographs
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -32,10 +39,11 @@ _LOSSLESS_PIXELS = 600_000  # what the models look at stays exact; a photo would
 
 
 class Store:
-    """The folder of conversations."""
+    """The folder of conversations. One process writes to it, from any of its threads."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._lock = threading.Lock()
 
     def new(self) -> Conversation:
         """An empty conversation under a fresh id; nothing is written yet."""
@@ -55,28 +63,51 @@ class Store:
             return self.new()
 
     def save(self, conversation: Conversation) -> None:
-        """Write it, whole or not at all. An empty conversation is removed."""
+        """Write it, whole or not at all; images that it no longer shows are deleted.
+
+        An empty conversation is removed. DiskError where it cannot be written.
+        """
         if not conversation.exchanges:
             self.remove(conversation.id)
             return
-        folder = self._made(conversation.id)
-        draft = folder / f"chat.json.{secrets.token_hex(4)}"
-        draft.write_text(json.dumps(conversation.to_json()), encoding="utf-8")
-        os.replace(draft, folder / "chat.json")
+        data = json.dumps(conversation.to_json()).encode()
+        shown = {name for exchange in conversation.exchanges for name in exchange.ask.images}
+        with self._lock:
+            folder = self._made(conversation.id)
+            _write(folder / "chat.json", data)
+            for name in _sizes(folder):
+                if name != "chat.json" and name not in shown:  # a draft that a crash left, too
+                    (folder / name).unlink(missing_ok=True)
 
     def remove(self, chat_id: str) -> None:
         """Delete the conversation and its images."""
-        shutil.rmtree(self._folder(chat_id), ignore_errors=True)
+        with self._lock:
+            shutil.rmtree(self._folder(chat_id), ignore_errors=True)
 
     def keep(self, chat_id: str, pictures: Sequence[Image.Image]) -> tuple[str, ...]:
-        """Write images that passed the gate into the conversation's folder; their names."""
-        folder = self._made(chat_id)
-        names = []
+        """Write images that passed the gate into the conversation's folder; their names.
+
+        InputError where the conversation would grow too large, DiskError as in :meth:`save`.
+        """
+        names, added = [], {}
         for picture in pictures:
             data, suffix = _encode(picture)
-            name = hashlib.sha256(data).hexdigest()[:16] + suffix
-            (folder / name).write_bytes(data)
-            names.append(name)
+            names.append(hashlib.sha256(data).hexdigest()[:16] + suffix)
+            added[names[-1]] = data
+        with self._lock:
+            folder = self._made(chat_id)
+            held = _sizes(folder)
+            total = sum({**held, **{name: len(data) for name, data in added.items()}}.values())
+            if total > LARGEST_BYTES:
+                raise InputError(
+                    f"With these images, the conversation would hold {_mb(total)}; it may hold "
+                    f"{_mb(LARGEST_BYTES)}. Clear it, or send fewer or smaller ones."
+                )
+            for name, data in added.items():
+                if name not in held:
+                    _write(folder / name, data)
+            if added:
+                self._make_room(folder)
         return tuple(names)
 
     def picture(self, chat_id: str, name: str) -> Path:
@@ -103,11 +134,67 @@ class Store:
     def _made(self, chat_id: str) -> Path:
         folder = self._folder(chat_id)
         if not folder.exists():
-            folder.mkdir(parents=True)
-            folders = [path for path in self.root.iterdir() if _ID.fullmatch(path.name)]
-            for old in sorted(folders, key=lambda path: path.stat().st_mtime)[:-KEPT]:
-                shutil.rmtree(old, ignore_errors=True)
+            try:
+                folder.mkdir(parents=True)
+            except OSError as error:
+                raise _told(error) from error
+            self._make_room(folder)
         return folder
+
+    def _make_room(self, current: Path) -> None:
+        """Delete the oldest conversations until the rest is within its bounds."""
+        folders = [path for path in self.root.iterdir() if _ID.fullmatch(path.name)]
+        left, free = KEPT, KEPT_BYTES
+        for folder in sorted(folders, key=lambda path: (path != current, -_written_at(path))):
+            left, free = left - 1, free - sum(_sizes(folder).values())
+            if (left < 0 or free < 0) and folder != current:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _written_at(folder: Path) -> float:
+    """When a file in it was last written; 0 where it has been deleted meanwhile."""
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The bytes of each file in a folder, but for those that are deleted meanwhile."""
+    sizes = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                sizes[entry.name] = entry.stat().st_size
+    return sizes
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+    try:
+        draft.write_bytes(data)
+        os.replace(draft, file)
+    except OSError as error:
+        raise _told(error) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _told(error: OSError) -> DiskError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskError(
+            "The disk is full, so the conversation cannot be kept. Free some space on it, then "
+            "ask again."
+        )
+    return DiskError(
+        f"The conversation cannot be kept ({error.strerror}). See that the folder of the "
+        "conversations can be written to, then ask again."
+    )
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:.0f} MB"
 
 
 def lost(conversation: Conversation) -> Conversation:

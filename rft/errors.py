@@ -18,3 +18,7 @@ class CheckpointError(StudioError, OSError):
 
 class MemoryShort(StudioError, MemoryError):
     """A model or a generation that does not fit the memory of this machine."""
+
+
+class DiskError(StudioError, OSError):
+    """Something that cannot be written: the disk is full, or the folder is closed to us."""

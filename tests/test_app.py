@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -29,7 +31,7 @@ from app.room import LONGEST_QUESTION, Room, checked, prompt_note
 from app.store import Store, lost
 from rft import zoo
 from rft.engine import Engine
-from rft.errors import InputError, StudioError
+from rft.errors import DiskError, InputError, StudioError
 from rft.scenes import make
 from rft.types import Decoding
 
@@ -212,6 +214,100 @@ def test_old_conversations_make_room(room: Room, monkeypatch: pytest.MonkeyPatch
         os.utime(folder, (1000 + age, 1000 + age))
     assert [bool(room.store.load(chat.id).exchanges) for chat in chats[:2]] == [False, False]
     assert room.store.load(chats[4].id).exchanges
+
+
+def test_large_conversations_make_room_for_the_newest(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chats = []
+    for age in range(4):
+        chat = room.store.new()
+        names = room.store.keep(chat.id, [_noise(age)])
+        chats.append(chat.asking(Ask("Q", "P", names), Said(end="eos")))
+        room.store.save(chats[-1])
+        os.utime(room.store.root / chat.id, (1000 + age, 1000 + age))
+    one = sum(file.stat().st_size for file in (room.store.root / chats[0].id).iterdir())
+    monkeypatch.setattr("app.store.KEPT_BYTES", int(3.5 * one))
+    room.store.keep(chats[1].id, [_noise(9)])  # which makes it twice as large, and the newest
+    there = [bool(room.store.load(chat.id).exchanges) for chat in chats]
+    assert there == [False, True, False, True]
+
+
+def test_one_conversation_has_its_bound(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.store.LARGEST_BYTES", 40_000)
+    chat = room.store.new()
+    names = room.store.keep(chat.id, [_noise(1)])
+    assert room.store.keep(chat.id, [_noise(1)]) == names, "the same image takes no more room"
+    with pytest.raises(InputError, match=r"may hold 0 MB. Clear it"):
+        room.store.keep(chat.id, [_noise(2)])
+    assert [file.name for file in (room.store.root / chat.id).iterdir()] == list(names)
+
+
+def test_images_of_dropped_questions_are_deleted(room: Room) -> None:
+    chat = room.store.new()
+    first = room.store.keep(chat.id, [_noise(1)])
+    second = room.store.keep(chat.id, [_noise(2), _noise(1)])
+    chat = chat.asking(Ask("Q", "P", first), Said(end="eos"))
+    room.store.save(chat.asking(Ask("Q", "P", second), Said(end="eos")))
+    assert room.store.picture(chat.id, second[0]).exists()
+    folder = room.store.root / chat.id
+    (folder / "chat.json.0a1b2c3d").write_text("a draft of a server that was killed")
+    room.store.save(chat)
+    assert {file.name for file in folder.iterdir()} == {"chat.json", *first}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "can be written to")]
+)
+def test_a_disk_that_takes_nothing_is_told_and_left_clean(
+    room: Room, card: zoo.Card, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    chat = room.ask(room.store.new(), card, "How many?", [], "counting")
+    folder = room.store.root / chat.id
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+
+    def half(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:  # as a disk does that fills up in the middle
+            file.write(data[: len(data) // 2])
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    seen = []
+    with pytest.raises(DiskError, match=words):
+        for grown in room.reply(chat, Decoding(max_new_tokens=4)):
+            seen.append(grown)
+    assert seen[-1].exchanges[0].said.end == "length", "what came is shown all the same"
+    with pytest.raises(DiskError, match=words):
+        room.store.keep(chat.id, [_noise(1)])
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert not room.desk.busy(chat.id)
+
+
+def test_conversations_deleted_meanwhile_trouble_nobody(room: Room) -> None:
+    """Two visitors ask at once, and each one's folder makes others go."""
+    faults: list[BaseException] = []
+
+    def visit() -> None:
+        try:
+            for _ in range(20):
+                chat = room.store.new()
+                names = room.store.keep(chat.id, [Image.new("RGB", (20, 20))])
+                room.store.save(chat.asking(Ask("Q", "P", names), Said(end="eos")))
+                room.store.remove(chat.id)
+        except OSError as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=visit) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults and not any(room.store.root.iterdir())
+
+
+def _noise(seed: int) -> Image.Image:
+    """A picture of 30 kB that no compression makes smaller."""
+    return Image.frombytes("RGB", (100, 100), random.Random(seed).randbytes(30_000))
 
 
 def test_the_export_holds_the_images_and_not_the_id(room: Room) -> None:
