@@ -152,22 +152,22 @@ def head(sight: Sight, *, allowed: bool = True) -> str:
 
 def _acts(sight: Sight, allowed: bool) -> str:
     name = plain(sight.id)
-    off = "" if allowed else " disabled"
     parts = []
-    if sight.alive:
+    if sight.alive and allowed:
         word, off = ("Stopping…", " disabled") if sight.stopping else ("Stop", "")
         parts.append(f'<button class="primary" data-do="stop"{off}>{icon("stop")}{word}</button>')
-    elif sight.config is None:
-        pass
-    elif sight.state == "done":
-        parts.append('<button class="primary" data-do="chat">Open in Chat</button>')
-    else:
+    elif sight.state == "done" and sight.config is not None:
+        parts.append(
+            f'<button class="primary" data-do="chat" data-run="{name}">Open in Chat</button>'
+        )
+    elif sight.config is not None and allowed and not sight.alive:
         word = "Start" if sight.state == "new" else "Resume"
-        parts.append(f'<button class="primary" data-do="resume"{off}>{icon("play")}{word}</button>')
-    parts.append(_tool("rename", "edit", "Rename", name))
+        parts.append(f'<button class="primary" data-do="resume">{icon("play")}{word}</button>')
     if sight.config is not None:
         parts.append(_tool("duplicate", "copy", "Duplicate as a new run", name))
-    if not sight.alive:
+    if allowed:
+        parts.append(_tool("rename", "edit", "Rename", name))
+    if allowed and not sight.alive:
         parts.append(_tool("remove", "clear", "Delete", name))
     return "".join(parts)
 

@@ -6,6 +6,7 @@ import functools
 import json
 from dataclasses import asdict
 
+from app.host import Host
 from app.icons import icon
 from app.intake import preview
 from app.markup import plain
@@ -49,6 +50,11 @@ def checkpoints() -> list[tuple[str, str]]:
 def fault(error: StudioError) -> str:
     """A sentence in the place of what could not be made."""
     return f'<p class="trouble" role="alert">{plain(str(error))}</p>'
+
+
+def off(host: Host) -> str:
+    """Why nothing can be started here."""
+    return f'<p class="trouble" role="note">{plain(host.why)}</p>'
 
 
 def summary(config: Config, chosen: Chosen) -> str:

@@ -16,6 +16,7 @@ import gradio as gr
 
 from app import figures, intake, monitor, recipes, result, rollouts, steps, watch
 from app.faults import told
+from app.host import Host
 from app.watch import View
 from rft import presets, process
 from rft.doctor import examine
@@ -60,6 +61,7 @@ class Page:
 
     wires: Wires
     root: Path
+    host: Host
     parts: dict[str, gr.HTML]
     data: intake.Intake
     recipe: recipes.Recipe
@@ -70,7 +72,12 @@ class Page:
 
     def draw(self, kept: Any, seen: Any) -> list[Any]:
         """What has changed since ``seen``, for ``drawn`` and ``seen`` itself."""
-        return _draw(self.root, View.of(kept), seen if isinstance(seen, dict) else {})
+        return _draw(self, View.of(kept), seen if isinstance(seen, dict) else {})
+
+    def owned(self) -> None:
+        """InputError where visitors may look at runs and not touch them."""
+        if not self.host.training:
+            raise InputError(self.host.why)
 
     @property
     def drawn(self) -> list[Any]:
@@ -81,7 +88,7 @@ class Page:
         return [*self.data.inputs, *self.recipe.inputs]
 
 
-def tab(wires: Wires, root: Path) -> Page:
+def tab(wires: Wires, root: Path, host: Host) -> Page:
     """Lay out the tab and wire it to the runs under ``root``."""
     parts: dict[str, gr.HTML] = {}
     with gr.Row(elem_id="train"):
@@ -98,8 +105,11 @@ def tab(wires: Wires, root: Path) -> Page:
                 with gr.Column(elem_id="step-run", elem_classes="stepcard"):
                     _title(3, "Run")
                     title = gr.Textbox(label="Name", placeholder="by itself", elem_id="run-title")
-                    start = gr.Button("Start", variant="primary", elem_id="start")
-                    prepare = gr.Button("Only write the run", elem_id="prepare")
+                    may: dict[str, Any] = {"interactive": host.training}
+                    start = gr.Button("Start", variant="primary", elem_id="start", **may)
+                    prepare = gr.Button("Only write the run", elem_id="prepare", **may)
+                    if not host.training:
+                        gr.HTML(steps.off(host), apply_default_css=False, js_on_load=None)
                     summary = gr.HTML(elem_id="summary", apply_default_css=False)
         with gr.Column(elem_id="instrument"):
             parts["head"] = _html(
@@ -118,7 +128,7 @@ def tab(wires: Wires, root: Path) -> Page:
                 )
                 parts["rollouts"] = _html("rollouts", "[]", "; studio.rollouts(element, watch)")
             parts["log"] = _html("log", "[]")
-    page = Page(wires, root, parts, data, recipe, summary, title, start, prepare)
+    page = Page(wires, root, host, parts, data, recipe, summary, title, start, prepare)
     _wire_draft(page)
     _wire_run(page)
     watched = [*page.drawn, wires.seen]
@@ -199,6 +209,7 @@ def _wire_draft(page: Page) -> None:
         return [gr.Dropdown(intake.splits_of(task), value="train"), rewards]
 
     def make(title: str, *values: Any) -> Run:
+        page.owned()
         chosen = intake.choose(*values[:amount])
         config = recipes.config_of(values[amount:], chosen.task, len(chosen.train))
         source = dict(chosen.source)
@@ -246,6 +257,8 @@ def _wire_run(page: Page) -> None:
     def moving(change: Callable[[dict[str, Any], gr.EventData], dict[str, Any]]) -> Any:
         @told
         def handler(kept: Any, seen: Any, event: gr.EventData) -> Any:
+            if change in touching:
+                page.owned()
             kept = change(dict(kept or {}), event)
             return [kept, *draw(kept, seen)]
 
@@ -281,6 +294,7 @@ def _wire_run(page: Page) -> None:
         delete(find(root, event.run))
         return {**kept, "run": ""}
 
+    touching = (resume, stop, renamed, removed)
     for part, name, change in (
         ("runs", "pick", pick), ("runs", "fresh", fresh), ("runs", "overlay", overlay),
         ("slider", "step", to_step), ("head", "resume", resume), ("head", "stop", stop),
@@ -293,18 +307,18 @@ def _run(root: Path, kept: Any) -> Run:
     return find(root, View.of(kept).run)
 
 
-def _draw(root: Path, view: View, seen: dict[str, Any]) -> list[Any]:
+def _draw(page: Page, view: View, seen: dict[str, Any]) -> list[Any]:
     """Every part of the page that has changed since ``seen``, and what has then been seen."""
-    stamp = watch.stamp(root, view)
+    stamp = watch.stamp(page.root, view)
     if seen.get("stamp") == stamp:
         return [gr.skip()] * (len(_PARTS) + 1)
-    made = _parts(root, view)
+    made = _parts(page.root, view, page.host)
     marks = {name: watch.digest(value) for name, value in made.items()}
     changed = [made[name] if seen.get(name) != marks[name] else gr.skip() for name in _PARTS]
     return [*changed, {**marks, "stamp": stamp}]
 
 
-def _parts(root: Path, view: View) -> dict[str, Any]:
+def _parts(root: Path, view: View, host: Host) -> dict[str, Any]:
     rows = [watch.row(run) for run in watch.runs(root)]
     made: dict[str, Any] = dict.fromkeys(_PARTS, "")
     made["runs"] = monitor.run_list(rows, view.run, view.over)
@@ -312,7 +326,7 @@ def _parts(root: Path, view: View) -> dict[str, Any]:
     if run is None:
         return made | {"figure": None, "slider": None}
     sight = watch.sight(run)
-    made["head"] = monitor.head(sight)
+    made["head"] = monitor.head(sight, allowed=host.training)
     if sight.config is None:
         return made | {"figure": None, "slider": None}
     mine, others = watch.curves(root, run, view.over)

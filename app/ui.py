@@ -49,20 +49,20 @@ def build(
             with gr.Tab("Chat", id="chat", elem_id="tab-chat") as talking:
                 chat.tab(demo, room)
             with gr.Tab("Train", id="train", elem_id="tab-train") as training:
-                page = train.tab(wires, runs)
+                page = train.tab(wires, runs, host)
         train.join(page, talking, training)
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
     return demo
 
 
-def launch_options(home: Path = HOME, runs: Path | None = None) -> dict[str, Any]:
+def launch_options(home: Path = HOME, runs: Path = ROOT) -> dict[str, Any]:
     """What ``launch`` is given, on a laptop, on a Space and in the tests alike."""
     return {
         "theme": theme.gradio_theme(),
         "head": _head(),
         "favicon_path": theme.ASSETS / "favicon.svg",
         "footer_links": [],
-        "allowed_paths": [str(home.resolve()), str((runs or ROOT).resolve()), str(PLOTLY)],
+        "allowed_paths": [str(home.resolve()), str(runs.resolve()), str(PLOTLY)],
         "max_file_size": "64mb",
         "run_history": False,
         "ssr_mode": False,
