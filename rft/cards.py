@@ -63,13 +63,13 @@ class Card:
 def read_cards(extra: Path | None = None) -> list[Card]:
     """The cards of assets/zoo.toml, overlaid and extended by the user's file ``extra``."""
     table = _read(ZOO)
-    entries = {entry["id"]: _placed(entry, ROOT) for entry in table["card"]}
+    entries = {entry["id"]: _placed(entry, ZOO) for entry in table["card"]}
     bundled = {name for name, entry in entries.items() if Path(entry["where"]).is_absolute()}
     if extra is not None:
         own = _read(extra)
         table["model"] = {**table["model"], **own["model"]}
         for entry in own["card"]:
-            added = _placed(entry, extra.resolve().parent)
+            added = _placed(entry, extra)
             if "where" in added:
                 bundled.discard(added["id"])
             entries[added["id"]] = {**entries.get(added["id"], {}), **added}
@@ -123,15 +123,35 @@ def _wrong(file: Path, entry: Mapping[str, Any], why: str) -> InputError:
     return InputError(f"{file}: card {entry['id']!r} {why}.")
 
 
-def _placed(entry: dict[str, Any], home: Path) -> dict[str, Any]:
-    """Paths in a zoo file are relative to ``home``; what is no folder and looks like an id is one."""
+def _placed(entry: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Paths in a zoo file are relative to its folder, those of the bundled one to the repository.
+
+    What is no folder and looks like a Hub id is one.
+    """
     placed = dict(entry)
     if "prompt_file" in entry:
-        placed["prompt_file"] = str(home / Path(entry["prompt_file"]).expanduser())
+        placed["prompt_file"] = str(_path("prompt_file", entry, file))
     if where := entry.get("where"):
-        folder = home / Path(where).expanduser()
-        placed["where"] = where if REPO.fullmatch(where) and not folder.is_dir() else str(folder)
+        folder = _path("where", entry, file)
+        try:
+            hub_id = REPO.fullmatch(where) and not folder.is_dir()
+        except OSError as error:
+            raise _wrong(file, entry, f"has a `where` that is closed ({error.strerror})") from error
+        placed["where"] = where if hub_id else str(folder)
     return placed
+
+
+def _path(name: str, entry: Mapping[str, Any], file: Path) -> Path:
+    home = ROOT if file == ZOO else file.resolve().parent
+    try:
+        return home / Path(entry[name]).expanduser()
+    except RuntimeError as error:
+        raise _wrong(
+            file,
+            entry,
+            f"has a `{name}` in the home of a user that this machine does not know: give the "
+            "whole path",
+        ) from error
 
 
 def _card(entry: Mapping[str, Any], table: Mapping[str, Any], file: Path) -> Card:

@@ -86,7 +86,7 @@ def test_a_chat_template_in_the_older_place(copy: Path) -> None:
 
 
 def test_nothing_there() -> None:
-    for where in ("nobody/nothing", "/no/such/folder", "word"):
+    for where in ("nobody/nothing", "/no/such/folder", "word", "~nobody-here/x"):
         with pytest.raises(CheckpointError, match="check the path"):
             policy.load(where)
 

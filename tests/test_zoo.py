@@ -217,6 +217,11 @@ def test_a_users_own_file_overlays_and_extends(
         ("[[card]]\nid = 'x'\nwhere = 'a/b'\nstage = 'rl'\n", "stage 'rl'"),
         ("[[card]]\nid = 'x'\nwhere = 'a/b'\nreported = [1.0]\n", "1 numbers for 8 columns"),
         ("[[card]]\nid = 'x'\nwhere = 5\n", "where"),
+        ("[[card]]\nid = 'x'\nwhere = '~nobody-here/x'\n", "`where` in the home of a user"),
+        (
+            "[[card]]\nid = 'x'\nwhere = 'a/b'\nprompt_file = '~nobody-here/x'\n",
+            "`prompt_file` in the home of a user",
+        ),
         ("card = 3\n", "card"),
         ("card = ['x']\n", "needs an id"),
         ("[[card]]\nid = 'x'\nwhere = 'a/b'\nreported = 3\n", "list of numbers"),
