@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,11 @@ from rft.journal import replace
 from rft.run import Run
 from rft.runs import create
 
+#: How a disk, a quota or a bound on files says that there is no more; torch and safetensors
+#: write by themselves and tell it in words.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_SAID = ("No space left", "File too large", "failed writing file", "file write failed")
+
 
 def train(run: Run) -> int:
     """Train the run to its end, or until SIGTERM; the process's exit status.
@@ -36,7 +40,7 @@ def train(run: Run) -> int:
     main = os.environ.get("RANK", "0") == "0"
     told = threading.Event()
     config = run.config  # a newer version's folder is refused before anything is touched
-    with run.claim() if main else nullcontext():
+    with run.claim():
         _hear(told)
         started = time.time()
         try:
@@ -89,9 +93,7 @@ def sentence(error: BaseException) -> str:
         return str(error)
     cause: BaseException | None = error
     while cause is not None:
-        if getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or (
-            "No space left" in str(cause)
-        ):
+        if getattr(cause, "errno", None) in _FULL or any(t in str(cause) for t in _FULL_SAID):
             return "The disk is full: free some space and resume; the last checkpoint stands."
         cause = cause.__cause__ or cause.__context__
     from rft.loading import is_memory_error

@@ -171,11 +171,16 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     assert "lower the learning rate" in run.error().splitlines()[0]
 
 
-def test_a_full_disk_is_said(tmp_path: Path) -> None:
-    run = made(tmp_path, replace(LESSONS, sft_steps=2))
-    (run.folder / "metrics.jsonl").symlink_to("/dev/full")
-    assert train(run) == 1
-    assert run.error().startswith("The disk is full")
+def test_a_disk_that_takes_no_more_is_said(tmp_path: Path) -> None:
+    run = made(tmp_path, replace(GRPO, method="cot-sft", sft_steps=2, save_steps=1, rank=0), 0)
+    code = (
+        "import resource, sys; from rft.trainer import command; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 21, 1 << 21)); "
+        "sys.exit(command(sys.argv[2:]))"
+    )
+    assert ended(started(run, "-c", code), run) == 1, run.log_tail(40)
+    assert run.error().startswith("The disk is full"), run.error()
+    assert steps(run) == [1], "what was learned is told, though it could not be saved"
 
 
 def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
