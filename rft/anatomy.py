@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rft import checkpoint, zoo
+from rft import checkpoint, place, zoo
 from rft.cards import ROOT, Card
 from rft.errors import CheckpointError
 
@@ -130,15 +130,13 @@ def anatomy_of(named: str | Card) -> Anatomy:
     """
     if named == "tiny":
         return read_anatomy(_TINY)
-    card = named if isinstance(named, Card) else zoo.card_for(named)
-    folder = zoo.folder_of(card)
+    folder = zoo.folder_of(named) if isinstance(named, Card) else place.folder(named)
     if folder is not None and checkpoint.is_adapter(folder):
-        base = checkpoint.inspect(folder).base or ""
-        beside = folder / base  # an adapter may name its base by where it lies
-        card = zoo.card_for(str(beside) if beside.is_dir() else base)
-        folder = zoo.folder_of(card)
+        named = checkpoint.inspect(folder).base or ""
+        folder = place.folder(named, folder)
     if folder is not None:
         return read_anatomy(folder)
+    card = named if isinstance(named, Card) else zoo.card_for(named)
     known = PUBLISHED.get(card.family, (_2B, _7B))
     return min(known, key=lambda sizes: abs(sizes.parameters - card.parameters))
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
 
 from rft.anatomy import Anatomy
 from rft.config import Config
+from rft.images import open_image
 from rft.order import per_pass
 from rft.tasks import TASKS, prompt_for
 from rft.types import Picture, Problem, TaskName
@@ -80,7 +82,14 @@ def prompt_tokens(task: TaskName, question: str, sizes: Anatomy) -> int:
 
 
 def _size(picture: Picture) -> tuple[int, int]:
-    if isinstance(picture, Path):
-        with Image.open(picture) as opened:  # the header alone
+    """(width, height). InputError where a file cannot be read (any more)."""
+    return picture.size if isinstance(picture, Image.Image) else _size_of_file(picture)
+
+
+@lru_cache(maxsize=65_536)
+def _size_of_file(file: Path) -> tuple[int, int]:
+    try:
+        with Image.open(file) as opened:  # the header alone
             return opened.size
-    return picture.size
+    except OSError:  # gone, or a format that only the gate knows how to open
+        return open_image(file).size

@@ -34,6 +34,16 @@ def test_what_is_not_downloaded_is_known(id, parameters):
     assert anatomy_of(card_for(id)).parameters == pytest.approx(parameters, rel=0.002)
 
 
+def test_an_adapter_has_the_sizes_of_its_base(tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    weights = len(header).to_bytes(8, "little") + header + bytes(4)
+    (tmp_path / "adapter_model.safetensors").write_bytes(weights)
+    for base, sizes in (("tiny-base", anatomy_of("tiny-base")), ("qwen2-vl-2b", TWO_B)):
+        named = {"base_model_name_or_path": base}
+        (tmp_path / "adapter_config.json").write_text(json.dumps(named))
+        assert anatomy_of(str(tmp_path)) == sizes
+
+
 def test_published_parts():
     assert TWO_B.vision == pytest.approx(0.665e9, rel=0.005)
     assert TWO_B.blocks + TWO_B.embeddings == pytest.approx(1.544e9, rel=0.001)

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from rft.anatomy import PUBLISHED, anatomy_of
+from rft.errors import InputError
 from rft.estimate import estimate, learned
 from rft.machine import Memory
-from rft.pace import pace_of, spoken
+from rft.pace import grpo_seconds, pace_of, spoken
 from rft.presets import apply, preset, presets
 from rft.types import Problem
 from rft.workload import load_of
@@ -33,8 +34,6 @@ def test_near_what_was_measured_on_two_cores():
     tiny, cpu = anatomy_of("tiny-base"), Memory(16 * 10**9)
     config = apply(preset("few-shot-cpu"))
     load = load_of(replace(config, max_new_tokens=35), tiny)
-    from rft.pace import grpo_seconds
-
     pace = pace_of(Memory(0), cores=2)
     assert 0.6 < grpo_seconds(config, tiny, load, pace) < 1.7
     assert 1.4e9 < estimate(config, tiny, cpu).memory_bytes < 2.2e9
@@ -102,6 +101,12 @@ def test_real_images_and_questions_are_counted(tmp_path: Path):
     assert load.patches == 16 and 4 + 60 < load.prompt < 120
     found = estimate(config, TWO_B, LARGE, problems=small)
     assert found.memory_bytes < estimate(config, TWO_B, LARGE).memory_bytes
+
+
+def test_an_image_that_is_gone_is_named(tmp_path: Path):
+    gone = [Problem("a", "counting", (tmp_path / "gone.png",), "How many?", "1")]
+    with pytest.raises(InputError, match=r"“gone.png” does not exist"):
+        load_of(apply(preset("gpu-24")), TWO_B, gone)
 
 
 def test_a_machine_without_a_gpu_is_slow_with_a_large_checkpoint():
