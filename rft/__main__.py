@@ -14,6 +14,8 @@ COMMANDS = {
     "tiny": ("rft.tiny", "build an untrained tiny Qwen2-VL checkpoint"),
     "train": ("rft.trainer", "train a checkpoint by a recipe"),
     "eval": ("rft.evaluate", "measure a checkpoint's accuracy on a task"),
+    "export": ("rft.export", "pack, merge or publish a finished run"),
+    "prove": ("rft.proof", "show that a run's training is applied"),
     "bench": ("rft.bench", "measure the app's speed"),
 }
 

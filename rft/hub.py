@@ -50,7 +50,7 @@ PROCESSORS = {
 _POLL_SECONDS = 0.25
 _PATIENCE_SECONDS = 8
 #: The base error of the HTTP client, whichever one this version of huggingface_hub stands on.
-_ClientError: type[BaseException] = HfHubHTTPError.__bases__[0]
+ClientError: type[BaseException] = HfHubHTTPError.__bases__[0]
 _DISK_MARGIN = 500_000_000  # bytes left free for everything else on the disk
 
 
@@ -114,7 +114,7 @@ def config_file(repo: str) -> Path:
             raise _translated(error, repo) from error
         except EntryNotFoundError:
             continue
-        except (_ClientError, HFValidationError, OSError) as error:
+        except (ClientError, HFValidationError, OSError) as error:
             raise _translated(error, repo) from error
     raise CheckpointError(
         f"{repo} has no config.json on the Hub, so it is no checkpoint to run: check the name."
@@ -130,7 +130,7 @@ def reach(repo: str) -> None:
         raise offline_error(repo)
     try:
         get_session().head(constants.ENDPOINT, timeout=_PATIENCE_SECONDS)
-    except (_ClientError, OSError) as error:
+    except (ClientError, OSError) as error:
         raise _translated(error, repo) from error
 
 
@@ -138,7 +138,7 @@ def parameters(repo: str) -> int:
     """How many parameters a repository publishes, taking its safetensors as 16-bit."""
     try:
         files = HfApi().model_info(repo, files_metadata=True).siblings or []
-    except (_ClientError, HFValidationError, OSError) as error:
+    except (ClientError, HFValidationError, OSError) as error:
         raise _translated(error, repo) from error
     weights = [f for f in files if f.rfilename.endswith(".safetensors") and "/" not in f.rfilename]
     return sum(file.size or 0 for file in weights) // 2
@@ -175,7 +175,7 @@ def _snapshot(repo: str, patterns: tuple[str, ...]) -> Iterator[Progress]:
     options: dict[str, Any] = {"allow_patterns": list(patterns), "ignore_patterns": list(IGNORED)}
     try:
         plan = snapshot_download(repo, dry_run=True, **options)
-    except (_ClientError, HFValidationError, OSError) as error:
+    except (ClientError, HFValidationError, OSError) as error:
         raise _translated(error, repo) from error
     total = sum(file.file_size or 0 for file in plan if file.will_download)
     if patterns[0] in WEIGHTS and not any(f.filename.endswith(".safetensors") for f in plan):
@@ -205,7 +205,7 @@ def _snapshot(repo: str, patterns: tuple[str, ...]) -> Iterator[Progress]:
     finally:
         halt.set()
     if trouble:
-        if isinstance(trouble[0], (_ClientError, HFValidationError, OSError)):
+        if isinstance(trouble[0], (ClientError, HFValidationError, OSError)):
             raise _translated(trouble[0], repo) from trouble[0]
         raise trouble[0]
 
