@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHES = {"chat": "app.bench"}
+BENCHES = {"chat": "app.bench", "fewshot": "rft.fewshot"}
 
 
 def command(argv: list[str]) -> int:

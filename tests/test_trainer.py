@@ -197,6 +197,7 @@ def test_passes_show_every_problem_and_no_batch_holds_one_twice() -> None:
     assert all(len(set(batch)) == 4 for batch in batches)
     assert order[:8] != order[8:16], "each pass is shuffled anew"
     assert set(passes(10, 5, 2, 0)) == set(range(10))
+    assert sorted(passes(3, 4, 3, 0)) == sorted(4 * [0, 1, 2]), "fewer problems than a batch"
     assert (per_pass(12, 5), per_pass(12, 64), per_pass(7, 3)) == (4, 12, 1)
 
 
