@@ -53,7 +53,9 @@ def tab(demo: gr.Blocks, room: Room) -> None:
         side = panel()
         with gr.Column(elem_id="talk"):
             with gr.Column(elem_id="scroll"):
-                transcript = _html("transcript", "['example', 'resend']", examples.welcome(None))
+                transcript = _html(
+                    "transcript", "['example', 'resend', 'trial']", examples.welcome(None)
+                )
                 live = _html("live", "['again']")
             composer = gr.MultimodalTextbox(
                 placeholder="Ask about the image…",
@@ -117,6 +119,14 @@ def _wire_asking(page: _Page, room: Room) -> None:
         return *asked(kept, chat), problem.task
 
     @told
+    def ask_trial(kept: dict[str, Any], event: gr.EventData, tab: gr.Request) -> Any:
+        # A finished run, from the Train tab: its checkpoint, and a problem it was measured on.
+        card, problem = room.trial(event.run)
+        chat = room.ask_problem(room.open(kept.get("chat")), card, problem, owner=_owner(tab))
+        shown = picker.chosen(card, room.state(card))
+        return *asked({**kept, "card": card.id}, chat), problem.task, shown
+
+    @told
     def ask_again(kept: dict[str, Any], tab: gr.Request) -> Any:
         chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
         return asked(kept, room.again(chat, card, owner=_owner(tab)))
@@ -147,6 +157,7 @@ def _wire_asking(page: _Page, room: Room) -> None:
         ),
         page.transcript.example(ask_example, [session], [*drawn, side.task], **_PRIVATE),
         side.examples.example(ask_example, [session], [*drawn, side.task], **_PRIVATE),
+        page.transcript.trial(ask_trial, [session], [*drawn, side.task, side.card], **_PRIVATE),
         page.live.again(ask_again, [session], drawn, **_PRIVATE),
         page.transcript.resend(ask_edited, [session], drawn, **_PRIVATE),
     ]

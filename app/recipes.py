@@ -35,6 +35,15 @@ TOLD: dict[Method, str] = {
 _OF_DATA = ("task", "data", "samples", "first")
 
 
+class Slider(gr.Slider):
+    """A slider beyond whose end a number can be typed: the config says what is too much."""
+
+    is_template = True  # drawn as the slider that it is
+
+    def preprocess(self, payload: float) -> float:
+        return payload
+
+
 @dataclass(frozen=True)
 class Field:
     """A control for one field of the config. ``kind``: int, float, bool, names or weights."""
@@ -49,7 +58,7 @@ class Field:
         named: dict[str, Any] = {"label": self.label, "elem_id": f"r-{self.name}"}
         shown = self.shown(value)
         if self.most:
-            return gr.Slider(1, max(self.most, shown), shown, step=1, **named)
+            return Slider(1, max(self.most, shown), shown, step=1, **named)
         named["info"] = describe().get(self.name)
         if self.kind == "bool":
             return gr.Checkbox(shown, **named)
@@ -213,4 +222,4 @@ def _weight(part: str) -> tuple[str, float]:
         ) from None
 
 
-__all__ = ("FIELDS", "Recipe", "config_of", "recipe", "shown", "used")
+__all__ = ("FIELDS", "Recipe", "Slider", "config_of", "recipe", "shown", "used")

@@ -24,6 +24,8 @@ from rft.engine import Engine
 from rft.errors import CheckpointError, DiskError, InputError, StudioError
 from rft.images import open_images
 from rft.prompts import instruction, prompt
+from rft.run import ROOT
+from rft.runs import find
 from rft.tasks import TASKS
 from rft.types import Decoding, Problem, Reply, TaskName
 
@@ -116,6 +118,14 @@ class Room:
             raise CheckpointError(f"{card.title} is not on this machine yet: download it first.")
         if state.kind == "unavailable":
             raise CheckpointError(state.sentence)
+
+    def trial(self, run_id: str) -> tuple[zoo.Card, Problem]:
+        """A finished run's checkpoint, and a problem to try it on: held out, where some were."""
+        run = find(self.runs or ROOT, run_id)
+        problems = run.problems("id") or run.problems("train")
+        if not problems:
+            raise InputError(f"The run “{run.title}” has no problem of its own: ask it another.")
+        return zoo.card_for(str(run.final), self.zoo_file), problems[0]
 
     def cards(self) -> list[zoo.Card]:
         """All the cards there are."""

@@ -8,13 +8,16 @@ from dataclasses import asdict
 
 from app.host import Host
 from app.icons import icon
-from app.intake import preview
 from app.markup import plain
 from app.recipes import METHODS
+from app.samples import preview
 from rft import zoo
+from rft.anatomy import Anatomy, anatomy_of
 from rft.config import VERSION, Config
 from rft.dataset import Chosen
 from rft.errors import StudioError
+from rft.estimate import estimate
+from rft.machine import memory
 from rft.run import Run
 from rft.tasks import TASKS
 
@@ -58,16 +61,30 @@ def off(host: Host) -> str:
 
 
 def summary(config: Config, chosen: Chosen) -> str:
-    """What Start would do."""
-    rows = [
-        ("Learns from", f"{len(chosen.train)} {TASKS[config.task].title.lower()} problems"),
-        ("Measured on", f"{len(chosen.heldout)} held-out problems"),
-        ("Steps", str(config.total_steps)),
-    ]
+    """What Start would do, and what it will cost."""
+    rows = [("Learns from", f"{len(chosen.train)} {TASKS[config.task].title.lower()} problems"),
+            ("Measured on", f"{len(chosen.heldout)} held-out problems")]  # fmt: skip
     if config.reinforced:
-        rows.append(("Completions", f"{config.steps * config.batch * config.generations:,}"))
+        many = config.steps * config.batch * config.generations
+        rows.append(("Samples", f"{many:,} completions"))
     facts = "".join(f"<div><dt>{plain(k)}</dt><dd>{plain(v)}</dd></div>" for k, v in rows)
-    return f'<dl class="cost">{facts}</dl>{exact(config)}'
+    return f'<dl class="cost">{facts}</dl>{_cost(config, chosen)}{exact(config)}'
+
+
+def _cost(config: Config, chosen: Chosen) -> str:
+    try:
+        found = estimate(config, _sizes(config.checkpoint), memory(), problems=chosen.train,
+                         heldout=len(chosen.heldout))  # fmt: skip
+    except StudioError as error:  # the checkpoint is not here, or is none
+        return fault(error)
+    if not found.fits:
+        return f'<p class="trouble" role="alert">{plain(found.sentence)}</p>'
+    return f'<p class="estimate"><b>Estimate</b> {plain(found.sentence)}</p>'
+
+
+@functools.lru_cache(maxsize=16)
+def _sizes(checkpoint: str) -> Anatomy:
+    return anatomy_of(checkpoint)
 
 
 def exact(config: Config, command: str = "") -> str:

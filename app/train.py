@@ -14,17 +14,19 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from app import figures, intake, monitor, recipes, result, rollouts, steps, watch
+from app import figures, intake, monitor, recipes, result, rollouts, samples, steps, watch
 from app.faults import told
 from app.host import Host
+from app.intake import Sources
 from app.watch import View
 from rft import presets, process
 from rft.doctor import examine
 from rft.errors import InputError, StudioError
+from rft.example import example_fault
 from rft.paired import compare
 from rft.presets import apply
 from rft.run import Run
-from rft.runs import create, delete, find, rename
+from rft.runs import create, delete, duplicate, find, rename
 
 STORAGE_KEY = "reason-rft-studio-train"
 POLL = 1.0  #: seconds between two looks at the runs
@@ -60,7 +62,7 @@ class Page:
     """The components that handlers write to; ``draw`` says what has changed in ``parts``."""
 
     wires: Wires
-    root: Path
+    sources: Sources
     host: Host
     parts: dict[str, gr.HTML]
     data: intake.Intake
@@ -73,6 +75,11 @@ class Page:
     def draw(self, kept: Any, seen: Any) -> list[Any]:
         """What has changed since ``seen``, for ``drawn`` and ``seen`` itself."""
         return _draw(self, View.of(kept), seen if isinstance(seen, dict) else {})
+
+    @property
+    def root(self) -> Path:
+        """Where the runs are."""
+        return self.sources.runs
 
     def owned(self) -> None:
         """InputError where visitors may look at runs and not touch them."""
@@ -88,8 +95,8 @@ class Page:
         return [*self.data.inputs, *self.recipe.inputs]
 
 
-def tab(wires: Wires, root: Path, host: Host) -> Page:
-    """Lay out the tab and wire it to the runs under ``root``."""
+def tab(wires: Wires, sources: Sources, host: Host) -> Page:
+    """Lay out the tab and wire it to the runs of ``sources``."""
     parts: dict[str, gr.HTML] = {}
     with gr.Row(elem_id="train"):
         parts["runs"] = _html("runs", "['pick', 'fresh', 'overlay']")
@@ -128,8 +135,9 @@ def tab(wires: Wires, root: Path, host: Host) -> Page:
                 )
                 parts["rollouts"] = _html("rollouts", "[]", "; studio.rollouts(element, watch)")
             parts["log"] = _html("log", "[]")
-    page = Page(wires, root, host, parts, data, recipe, summary, title, start, prepare)
+    page = Page(wires, sources, host, parts, data, recipe, summary, title, start, prepare)
     _wire_draft(page)
+    _wire_own(page)
     _wire_run(page)
     watched = [*page.drawn, wires.seen]
     wires.timer.tick(page.draw, [wires.view, wires.seen], watched, **_PRIVATE)
@@ -141,7 +149,7 @@ def join(page: Page, talking: gr.Tab, training: gr.Tab) -> None:
     wires = page.wires
 
     def opened(kept: Any, seen: Any, *draft: Any) -> list[Any]:
-        return [gr.Timer(active=True), *page.draw(kept, seen), *_judged(page, draft)]
+        return [gr.Timer(active=True), *page.draw(kept, seen), *_judged(page, kept, draft)]
 
     training.select(
         opened,
@@ -176,19 +184,24 @@ def _title(number: int, words: str) -> None:
     gr.HTML(f"<h2><b>{number}</b>{words}</h2>", apply_default_css=False, js_on_load=None)
 
 
-def _judged(page: Page, draft: Sequence[Any]) -> tuple[str, str]:
+def _judged(page: Page, kept: Any, draft: Sequence[Any]) -> tuple[str, str]:
     """The preview of the data and what would be run, or what is wrong with either."""
-    amount = len(page.data.inputs)
     try:
-        chosen = intake.choose(*draft[:amount])
+        chosen = page.sources.choose(kept, *draft[: len(page.data.inputs)])
     except StudioError as error:
         return steps.fault(error), ""
-    shown = intake.preview(chosen.train, chosen.heldout, chosen.notes)
+    preview = samples.preview(chosen.train, chosen.heldout, chosen.notes)
+    return preview, _costed(page, kept, draft)
+
+
+def _costed(page: Page, kept: Any, draft: Sequence[Any]) -> str:
+    amount = len(page.data.inputs)
     try:
+        chosen = page.sources.choose(kept, *draft[:amount])
         config = recipes.config_of(draft[amount:], chosen.task, len(chosen.train))
     except StudioError as error:
-        return shown, steps.fault(error)
-    return shown, steps.summary(config, chosen)
+        return steps.fault(error)
+    return steps.summary(config, chosen)
 
 
 def _wire_draft(page: Page) -> None:
@@ -196,8 +209,11 @@ def _wire_draft(page: Page) -> None:
     data, recipe, wires = page.data, page.recipe, page.wires
     amount = len(data.inputs)
 
-    def judge(*draft: Any) -> tuple[str, str]:
-        return _judged(page, draft)
+    def judge(kept: Any, *draft: Any) -> tuple[str, str]:
+        return _judged(page, kept, draft)
+
+    def cost(kept: Any, *draft: Any) -> str:
+        return _costed(page, kept, draft)
 
     def preset(name: str, task: Any, method: Any) -> list[Any]:
         config = apply(presets.preset(name), task=task, method=method)
@@ -205,26 +221,25 @@ def _wire_draft(page: Page) -> None:
                 *recipes.shown(config)]  # fmt: skip
 
     def of_task(task: Any) -> list[Any]:
-        rewards = recipes.rewards_of(task)
-        return [gr.Dropdown(intake.splits_of(task), value="train"), rewards]
+        return [gr.Dropdown(intake.splits_of(task), value="train"), recipes.rewards_of(task)]
 
-    def make(title: str, *values: Any) -> Run:
+    def make(kept: Any, title: str, *draft: Any) -> Run:
         page.owned()
-        chosen = intake.choose(*values[:amount])
-        config = recipes.config_of(values[amount:], chosen.task, len(chosen.train))
+        chosen = page.sources.choose(kept, *draft[:amount])
+        config = recipes.config_of(draft[amount:], chosen.task, len(chosen.train))
         source = dict(chosen.source)
         return create(page.root, config, chosen.train, chosen.heldout, title=title, source=source)
 
     @told
-    def begin(kept: Any, seen: Any, title: str, *values: Any) -> Any:
-        run = make(title, *values)
+    def begin(kept: Any, seen: Any, title: str, *draft: Any) -> Any:
+        run = make(kept, title, *draft)
         process.start(run)
         view = {**kept, "run": run.id, "step": None}
         return [view, "", *page.draw(view, seen)]
 
     @told
-    def prepare(kept: Any, seen: Any, title: str, *values: Any) -> Any:
-        view = {**kept, "run": make(title, *values).id, "step": None}
+    def prepare(kept: Any, seen: Any, title: str, *draft: Any) -> Any:
+        view = {**kept, "run": make(kept, title, *draft).id, "step": None}
         return [view, "", *page.draw(view, seen)]
 
     asked = [wires.view, wires.seen, page.title, *page.draft]
@@ -236,16 +251,86 @@ def _wire_draft(page: Page) -> None:
         told(preset), [recipe.preset, data.task, recipe.method], [data.k, *recipe.inputs],
         **_PRIVATE,
     )  # fmt: skip
+    judged = [wires.view, *page.draft]
+    last: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last"}
     gr.on(
-        [part.change for part in page.draft], judge, page.draft, [data.preview, page.summary],
-        trigger_mode="always_last", **_PRIVATE,
-    )  # fmt: skip
+        [part.change for part in data.inputs], judge, judged, [data.preview, page.summary], **last
+    )
+    # The preview stays as it is when only the recipe changes: pictures cost more than words.
+    gr.on([part.change for part in recipe.inputs], cost, judged,
+          [page.summary], **last)  # fmt: skip
     fields = list(zip(recipes.FIELDS, recipe.controls, strict=True))
     recipe.method.change(
         lambda method: [
             recipes.note(method), *(gr.update(visible=recipes.used(f.name, method)) for f, _ in fields)
         ],
         [recipe.method], [recipe.note, *recipe.controls], **_PRIVATE,
+    )  # fmt: skip
+
+
+def _wire_own(page: Page) -> None:
+    """Data that a visitor brings: an upload, or examples made in the page."""
+    data, view, drafts = page.data, page.wires.view, page.sources.drafts
+    judged = [data.preview, page.summary]
+
+    def mine(kept: Any) -> tuple[dict[str, Any], str]:
+        page.owned()
+        draft = drafts.known((kept or {}).get("draft")) or drafts.new()
+        return {**(kept or {}), "draft": draft}, draft
+
+    def shown(kept: dict[str, Any], task: Any) -> str:
+        examples = drafts.examples(kept.get("draft"))
+        return samples.made(examples, [example_fault(task, item) for item in examples])
+
+    @told
+    def receive(kept: Any, files: list[str] | None, *draft: Any) -> Any:
+        kept, own = mine(kept)
+        if files:
+            drafts.receive(own, [Path(file) for file in files])
+        return kept, *_judged(page, kept, draft)
+
+    @told
+    def add(kept: Any, message: dict[str, Any], answer: str, *draft: Any) -> Any:
+        kept, own = mine(kept)
+        drafts.add(own, [Path(file) for file in message["files"]], message["text"], answer)
+        return kept, None, "", shown(kept, draft[1]), *_judged(page, kept, draft)
+
+    @told
+    def amend(kept: Any, event: gr.EventData, *draft: Any) -> Any:
+        kept, own = mine(kept)
+        if event.field not in ("question", "answer", "cot"):
+            raise InputError("An example has a question, an answer and a chain of thought.")
+        drafts.amend(own, int(event.index), **{event.field: str(event.text)})
+        return kept, shown(kept, draft[1]), *_judged(page, kept, draft)
+
+    @told
+    def drop(kept: Any, event: gr.EventData, *draft: Any) -> Any:
+        kept, own = mine(kept)
+        drafts.drop(own, int(event.index))
+        return kept, shown(kept, draft[1]), *_judged(page, kept, draft)
+
+    def turned(kept: Any, origin: str, task: Any) -> list[Any]:
+        fewer = (
+            [gr.update(value=2), shown(kept or {}, task)]
+            if origin == "handmade"
+            else [gr.skip()] * 2
+        )
+        return [*intake.visible(origin), *fewer]
+
+    data.upload.change(
+        receive, [view, data.upload, *page.draft], [view, *judged],
+        **{**_PRIVATE, "show_progress": "minimal"},
+    )  # fmt: skip
+    filled = [view, data.composer, data.answer, *page.draft]
+    emptied = [view, data.composer, data.answer, data.made, *judged]
+    data.add.click(add, filled, emptied, **_PRIVATE)
+    data.answer.submit(add, filled, emptied, **_PRIVATE)
+    data.made.amend(amend, [view, *page.draft], [view, data.made, *judged], **_PRIVATE)
+    data.made.drop(drop, [view, *page.draft], [view, data.made, *judged], **_PRIVATE)
+    data.origin.change(
+        turned, [view, data.origin, data.task],
+        [data.task, data.split, data.upload, data.maker, data.k, data.seed, data.heldout, data.made],
+        **_PRIVATE,
     )  # fmt: skip
 
 
@@ -294,6 +379,14 @@ def _wire_run(page: Page) -> None:
         delete(find(root, event.run))
         return {**kept, "run": ""}
 
+    @told
+    def copied(kept: Any, seen: Any, event: gr.EventData) -> Any:
+        run = find(root, event.run)
+        config, source = duplicate(run)
+        kept = {**(kept or {}), "run": "", "step": None, "like": run.id}
+        data = intake.like(source, config.task, len(run.problems("train")))
+        return [kept, *draw(kept, seen), run.title, *data, *recipes.shown(config)]
+
     touching = (resume, stop, renamed, removed)
     for part, name, change in (
         ("runs", "pick", pick), ("runs", "fresh", fresh), ("runs", "overlay", overlay),
@@ -301,6 +394,9 @@ def _wire_run(page: Page) -> None:
         ("head", "renamed", renamed), ("head", "removed", removed),
     ):  # fmt: skip
         getattr(page.parts[part], name)(moving(change), [view, seen], drawn, **_PRIVATE)
+    page.parts["head"].duplicate(
+        copied, [view, seen], [*drawn, page.title, *page.draft], **_PRIVATE
+    )
 
 
 def _run(root: Path, kept: Any) -> Run:

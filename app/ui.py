@@ -11,8 +11,10 @@ from urllib.parse import quote
 import gradio as gr
 
 from app import chat, theme, train
+from app.drafts import Drafts
 from app.host import Host
 from app.icons import icon
+from app.intake import Sources
 from app.room import Room
 from app.store import Store
 from rft.run import ROOT
@@ -49,7 +51,9 @@ def build(
             with gr.Tab("Chat", id="chat", elem_id="tab-chat") as talking:
                 chat.tab(demo, room)
             with gr.Tab("Train", id="train", elem_id="tab-train") as training:
-                page = train.tab(wires, runs, host)
+                page = train.tab(
+                    wires, Sources(Drafts(home.resolve().parent / "drafts"), runs), host
+                )
         train.join(page, talking, training)
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
     return demo

@@ -199,6 +199,12 @@
         if (event.key === "Escape") close("");
       };
     },
+    chat(button) { // the finished checkpoint, and a question that it was measured on
+      document.querySelector("#tabs [role=tablist] [data-tab-id='chat']")?.click();
+      keep("studio-tab", "chat");
+      const inside = document.querySelectorAll("#transcript *");
+      fire(inside[inside.length - 1], { do: "trial", run: button.dataset.run });
+    },
     keep(button) {
       const link = document.createElement("a");
       link.href = URL.createObjectURL(new Blob([button.dataset.text], { type: "application/json" }));
@@ -207,6 +213,11 @@
       setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     },
   };
+
+  document.addEventListener("change", (event) => {
+    const { amend, index } = event.target.dataset ?? {};
+    if (amend) fire(event.target, { do: "amend", field: amend, index, text: event.target.value });
+  });
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("#train button[data-do]");
