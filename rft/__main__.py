@@ -12,6 +12,7 @@ COMMANDS = {
     "data": ("rft.data", "write procedural problems as a Reason-RFT data set"),
     "score": ("rft.score", "score completions in a JSONL file with a reward"),
     "tiny": ("rft.tiny", "build an untrained tiny Qwen2-VL checkpoint"),
+    "rehearse": ("rft.rehearsal", "try a run before it starts"),
     "train": ("rft.trainer", "train a checkpoint by a recipe"),
     "eval": ("rft.evaluate", "measure a checkpoint's accuracy on a task"),
     "export": ("rft.export", "pack, merge or publish a finished run"),
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] not in COMMANDS:
         print("usage: python -m rft NAME …   (NAME --help tells more)\n")
         for name, (_, line) in COMMANDS.items():
-            print(f"  {name:<6} {line}")
+            print(f"  {name:<8} {line}")
         return 0 if argv and argv[0] in ("-h", "--help") else 2
     module = importlib.import_module(COMMANDS[argv[0]][0])
     return module.command(argv[1:])
