@@ -50,7 +50,7 @@ def examine(
         found += _spikes(supervised, config.sft_learning_rate)
         found += _heldout(heldout, None)
     if not found:
-        found = [_early(len(reinforced) or len(metrics))]
+        found = [_nothing(reinforced or metrics, config)]
     return sorted(found, key=lambda f: ("grave", "watch", "good").index(f.severity))
 
 
@@ -58,14 +58,23 @@ def _stage(line: Line) -> str:
     return str(line.get("stage") or ("grpo" if "reward" in line else "sft"))
 
 
-def _early(steps: int) -> Finding:
-    if steps < EARLY:
+def _nothing(lines: Sequence[Line], config: Config) -> Finding:
+    """Where no judgement found anything: too early, not yet, or all is well."""
+    name = "reward" if config.reinforced else "loss"
+    trend = series.change(series.column(lines, name))
+    if len(lines) < EARLY or trend is None:
         return Finding(
             "watch", "Too early to say",
-            f"{_count(steps, 'step')} so far; rewards of single steps are mostly luck.",
+            f"{_count(len(lines), 'step')} so far; single steps are mostly luck.",
             f"Look again after {EARLY} steps.",
         )  # fmt: skip
-    return Finding("good", "Nothing unusual", f"{steps} steps, and nothing stands out.")
+    told = f"In {len(lines)} steps the {name} went from {trend.early:.2f} to {trend.late:.2f}"
+    if not trend.real:
+        return Finding(
+            "watch", "Nothing learned yet", f"{told}, which is no more than its noise.",
+            "Go on: a reward that has not moved by some forty steps wants a reason.",
+        )  # fmt: skip
+    return Finding("good", "Nothing unusual", f"{told}, and nothing stands out.")
 
 
 def _broken(metrics: Sequence[Line], config: Config) -> list[Finding]:

@@ -136,7 +136,11 @@ def facts_of(run: Run, *, merged: bool) -> Facts:
     config, inside = run.config, checkpoint.inspect(run.final)
     adapter = inside.base is not None and not merged
     named = inside.base if adapter and inside.base else config.checkpoint
-    start = next((c for c in zoo.cards() if c.id == named or c.folder == place.folder(named)), None)
+    folder = place.folder(named, run.final)
+    start = next(
+        (c for c in zoo.cards() if named in (c.id, c.where) or (folder and c.folder == folder)),
+        None,
+    )
     if start is not None and REPO.fullmatch(start.where):
         named = start.where
     after = run.after()

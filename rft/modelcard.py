@@ -20,7 +20,7 @@ from rft.config import Config
 from rft.errors import InputError
 from rft.evaluate import Share
 from rft.series import mean, number, window
-from rft.tasks import TASKS
+from rft.tasks import TASKS, prompt_for
 
 Line = Mapping[str, Any]
 
@@ -232,14 +232,17 @@ def loading_code(family: str, base: str, where: str, adapter: bool) -> str:
 
 
 def _loading(facts: Facts, where: str) -> str:
-    prompt = TASKS[facts.config.task].answer
-    base = public(facts.base)
-    text = f"```python\n{loading_code(facts.family, base, where, facts.adapter)}\n```\n\n"
+    config, base = facts.config, public(facts.base)
+    code = loading_code(facts.family, base, where, facts.adapter)
+    text = f"```python\n{code}\n```\n\nThe processor needs torchvision."
     if facts.adapter and not REPO.fullmatch(facts.base):
-        text += f"The base is bundled with {STUDIO}. "
-    return text + (
-        "The processor needs torchvision. Ask as in training: the images, the question, then "
-        f"the task's closing words; `<answer>` holds {inline(prompt)}."
+        text += f" The base is part of {STUDIO}."
+    if config.method == "ans-sft":
+        return f"{text} Ask with the images and the bare question, as in training."
+    asked = prompt_for(config.task, "QUESTION")
+    return (
+        f"{text} Ask as in training, with the images and then this text, QUESTION being yours; "
+        f"`<answer>` will hold {TASKS[config.task].answer}.\n\n```text\n{asked}\n```"
     )
 
 

@@ -80,6 +80,13 @@ def test_healthy_noisy_runs_raise_nothing_grave(steps: int) -> None:
         assert not [f for f in found if f.severity == "grave"], (seed, found)
 
 
+def test_nothing_learned_yet() -> None:
+    metrics = lines(20, accuracy=lambda t: 0.4, format=lambda t: 0.6)
+    (only,) = examine(CONFIG, metrics, held(30, 31))
+    assert (only.severity, only.title) == ("watch", "Nothing learned yet")
+    assert "no more than its noise" in only.sentence
+
+
 def test_a_flat_noisy_run_raises_nothing_grave() -> None:
     for seed in range(40):
         metrics = lines(100, seed, accuracy=lambda t: 0.4, format=lambda t: 0.6)

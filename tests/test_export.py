@@ -200,6 +200,34 @@ def test_the_card(run: Run) -> None:
     assert (front["base_model"], front["datasets"]) == (HUB_BASE, ["a/b"])
 
 
+@pytest.mark.parametrize(
+    ("checkpoint", "base", "license"),
+    [
+        ("qwen2-vl-2b", HUB_BASE, "apache-2.0"),
+        (HUB_BASE, HUB_BASE, "apache-2.0"),
+        ("somebody/else", "somebody/else", None),
+        ("/gone/away/mine", None, None),
+        ("assets/tiny/base", None, "apache-2.0"),
+    ],
+)
+def test_what_a_card_says_of_its_base(
+    run: Run, checkpoint: str, base: str | None, license: str | None
+) -> None:
+    config = {**json.loads((run.folder / "config.json").read_text()), "checkpoint": checkpoint}
+    (run.folder / "config.json").write_text(json.dumps(config))
+    card = modelcard.model_card(export.facts_of(run, merged=True))
+    told = yaml.safe_load(card.split("---\n")[1])
+    assert (told.get("base_model"), told.get("license")) == (base, license)
+    assert "/gone" not in card
+
+
+def test_a_card_says_what_to_ask_with(run: Run) -> None:
+    facts = export.facts_of(run, merged=False)
+    assert "QUESTION Output the thinking process" in modelcard.model_card(facts)
+    bare = replace(facts, config=replace(facts.config, method="ans-sft", sft_steps=5))
+    assert "the bare question" in modelcard.model_card(bare)
+
+
 def test_a_card_of_a_run_that_measured_nothing(run: Run) -> None:
     for name in ("before.json", "after.json", "metrics.jsonl", "done"):
         (run.folder / name).write_text("")
