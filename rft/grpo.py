@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
+from rft import sight
 from rft.config import Config
 from rft.errors import StudioError
 from rft.images import open_image
@@ -44,11 +46,33 @@ def trainer(
     first_step: int = 0,
     callbacks: Sequence[Any] = (),
     witness: Witness | None = None,
+    look_once: bool = True,
 ) -> Trainer:
     """A GRPO trainer over ``problems``. ``first_step``: optimizer steps that came before.
 
     One optimizer step samples ``config.batch`` prompts, ``config.generations`` times each.
+    ``look_once``: encode each image of a step once (rft.sight), where the tower is frozen.
     """
+    return Trainer(
+        **given(config, learner, problems, out, world=world, callbacks=callbacks),
+        problems=problems,
+        rubric=Rubric(config.rewards),
+        first_step=first_step,
+        witness=witness,
+        look_once=look_once,
+    )
+
+
+def given(
+    config: Config,
+    learner: Learner,
+    problems: Sequence[Problem],
+    out: str,
+    *,
+    world: int = 1,
+    callbacks: Sequence[Any] = (),
+) -> dict[str, Any]:
+    """What TRL's own GRPOTrainer is given, for this config: model, arguments, data, rewards."""
     cuda = torch.cuda.is_available()
     share = config.batch * config.generations // world
     micro = per_pass(share, config.micro_batch)
@@ -88,28 +112,31 @@ def trainer(
     def rows(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
         """TRL's conversational form; the row's number goes along for the rewards."""
         asked = [problems[i] for i in batch["row"]]
+        # A group's rows share their images: opened once, and copied once by TRL.
+        opened = {i: [open_image(p) for p in problems[i].images] for i in set(batch["row"])}
         return {
             "prompt": [
                 [{"role": "user", "content": as_text(prompt_for(p.task, p.question), broken)}]
                 for p in asked
             ],
-            "images": [[open_image(picture) for picture in p.images] for p in asked],
+            "images": [opened[i] for i in batch["row"]],
             "row": batch["row"],
         }
 
     order = passes(len(problems), config.batch, config.steps, config.seed)
-    return Trainer(
-        model=learner.model,
-        args=args,
-        processing_class=learner.processor,
-        train_dataset=Dataset.from_dict({"row": order}).with_transform(rows),
-        reward_funcs=[_reward(name, problems) for name, _ in config.rewards],
-        callbacks=list(callbacks),
-        problems=problems,
-        rubric=Rubric(config.rewards),
-        first_step=first_step,
-        witness=witness,
-    )
+    return {
+        "model": learner.model,
+        "args": args,
+        "processing_class": learner.processor,
+        "train_dataset": Dataset.from_dict({"row": order}).with_transform(rows),
+        "reward_funcs": [_reward(name, problems) for name, _ in config.rewards],
+        "callbacks": list(callbacks),
+    }
+
+
+def seed_of(seed: int, step: int, rank: int) -> int:
+    """Of the sampling of a step (from 1, of this stage) in one process."""
+    return seed * 1_000_003 + step * 1_009 + rank
 
 
 class Trainer(GRPOTrainer):
@@ -122,18 +149,30 @@ class Trainer(GRPOTrainer):
         rubric: Rubric,
         first_step: int,
         witness: Witness | None,
+        look_once: bool,
         **given: Any,
     ):
         super().__init__(**given)
         self.problems, self.rubric = problems, rubric
         self.first_step, self.witness = first_step, witness
+        self.look_once = look_once
+        self._sights: list[sight.Sight] = []
+
+    def train(self, *given: Any, **named: Any) -> Any:
+        models = [m for m in (self.model, self.ref_model) if m is not None and self.look_once]
+        with sight.once(*models) as self._sights:
+            return super().train(*given, **named)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        for seen in self._sights:  # so that a step does not depend on the one before it
+            seen.forget()
         # Sampling depends on seed and step alone: what a stop threw away is sampled again alike.
         step = self.state.global_step + 1
         rank = self.accelerator.process_index
-        torch.manual_seed(self.args.seed * 1_000_003 + step * 1_009 + rank)
-        scored: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        torch.manual_seed(seed_of(self.args.seed, step, rank))
+        processor: Any = self.processing_class
+        with sight.prepared_once(processor.image_processor) if self.look_once else nullcontext():
+            scored: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self.witness is not None and self.accelerator.is_main_process:
             self.witness(self._record(self.first_step + step))
         return scored
