@@ -111,6 +111,7 @@ class Laps(TrainerCallback):
 
 def run(config: Config, problems: Sequence[Problem], side: Side, folder: Path) -> Laps:
     """Train from the start with the one trainer or the other."""
+    torch.manual_seed(config.seed)  # of the adapter's first weights
     student = learner.load(config, learner.start_folder(config, folder))
     student.whole.config._name_or_path = str(student.start)
     laps = Laps(config.seed if side == "stock" else None)
@@ -126,7 +127,6 @@ def run(config: Config, problems: Sequence[Problem], side: Side, folder: Path) -
     for method, part in METHODS.items():
         laps.watch.time(trainer, method, part)
     _note_rollouts(trainer, laps.rollouts)
-    torch.manual_seed(config.seed)
     trainer.train()
     return laps
 
