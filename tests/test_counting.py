@@ -39,15 +39,12 @@ def test_the_reasoning_says_what_is_there_and_its_arithmetic_holds(split: str) -
         listed = re.match(r"(?:Find (.*?), f|F)rom left to right: (.*?)\.", posed.cot)
         assert listed
         groups = [_words(words) for words in (listed[1] or "").split(", then ") if words]
-        assert listed[2].split(", ") == [
-            " ".join(
-                [
-                    f"{i} {thing.cell} {thing.name}",
-                    *("yes" if thing in group else "no" for group in groups),
-                ]
-            )
-            for i, thing in enumerate(things, 1)
-        ]
+        for number, (thing, told) in enumerate(zip(things, listed[2].split(", "), strict=True), 1):
+            name, _, judged = told.partition(": ")
+            assert name == f"{number} {thing.cell} {thing.name}"
+            verdicts = [verdict.split() for verdict in judged.split("; ") if verdict]
+            assert [v[-1] for v in verdicts] == ["yes" if thing in g else "no" for g in groups]
+            assert all(word in thing.name.split() for v in verdicts for word in v[:-1])
         assert [t.x for t in things] == sorted(t.x for t in things)
         for left, sign, right, result in re.findall(r"(\d+) ([+-]) (\d+) = (\d+)\.", posed.cot):
             assert int(left) + (int(right) if sign == "+" else -int(right)) == int(result)

@@ -201,10 +201,11 @@ def caption(things: list[Thing]) -> str:
 
 
 def looking_for(things: list[Thing], groups: list[Group]) -> str:
-    """The same, saying of every object whether it belongs to each of the groups.
+    """The same, saying of every object whether it belongs to each of the groups, and why.
 
-    The decision stands right behind what it is made of: a small model learns that, where it does
-    not learn to pick the members out of a finished list.
+    The object's attributes that matter are said again, up to the first that does not fit: each
+    word is then a copy or the comparison of two words. A small model learns that, where it does
+    not learn to pick the members out of a finished list, nor to judge in one word.
     """
     if not groups:
         return caption(things)
@@ -213,11 +214,21 @@ def looking_for(things: list[Thing], groups: list[Group]) -> str:
 
 
 def _listed(things: list[Thing], groups: list[Group]) -> str:
-    marks = ["".join(f" {'yes' if t in group else 'no'}" for group in groups) for t in things]
-    return ", ".join(
-        f"{i} {t.cell} {t.name}{mark}"
-        for i, (t, mark) in enumerate(zip(things, marks, strict=True), 1)
-    )
+    told = []
+    for number, thing in enumerate(things, 1):
+        judged = "; ".join(_judged(thing, group) for group in groups)
+        told.append(f"{number} {thing.cell} {thing.name}{': ' if groups else ''}{judged}")
+    return ", ".join(told)
+
+
+def _judged(thing: Thing, group: Group) -> str:
+    said: list[str] = []
+    for name in ("size", "color", "material", "shape"):
+        if wanted := getattr(group, name):
+            said.append(getattr(thing, name))
+            if said[-1] != wanted:
+                return " ".join([*said, "no"])
+    return " ".join([*said, "yes"])
 
 
 def _found(
