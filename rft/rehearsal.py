@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -172,6 +173,7 @@ def _wait(run: Run, report: Report) -> Hold:
     shared, begun = device(run.root), time.time()
     user = None
     while True:
+        _still_there(run)
         waiting = [since(file.parent) or begun for file in run.root.glob("*/lock")]
         free = not shared.held() and not any(other < begun for other in waiting)
         # By this name no run takes itself for the one that has the device.
@@ -197,6 +199,7 @@ def _watch(report: Report, hold: Hold, shared: Hold, scratch: str, problems: int
     try:
         hold.note(child=child.pid)
         while child.poll() is None:
+            _still_there(report.run)
             free = min(psutil.virtual_memory().available, machine.container_free())
             if free < SPARE:
                 crowded = True
@@ -213,6 +216,12 @@ def _watch(report: Report, hold: Hold, shared: Hold, scratch: str, problems: int
             f"The {NAMES[report.kind]} ended without a result (status {child.returncode}): "
             f"{LOG} in the run folder tells more."
         )
+
+
+def _still_there(run: Run) -> None:
+    """A run that is deleted meanwhile ends its rehearsal."""
+    if not run.folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the run was deleted", str(run.folder))
 
 
 class _Ended:

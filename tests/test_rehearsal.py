@@ -22,7 +22,7 @@ from rft.dryrun import judgement, summary
 from rft.errors import InputError
 from rft.probe import total_seconds, verdict, worst
 from rft.run import Run
-from rft.runs import create
+from rft.runs import create, delete
 from rft.types import Problem
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,7 +157,14 @@ def test_stopped_and_killed_rehearsals_leave_nothing_behind(tmp_path: Path) -> N
     assert not rehearsal.rehearsing(run)
     told = rehearsal.told(run, True) or {}
     assert told["done"] and told["phase"] == "failed" and "start it again" in told["sentence"]
-    assert device(tmp_path).take() is not None
+    rehearsal.start(run, probe=False)
+    until(run, False, lambda _: "child" in rehearsal.lock(run).holder())
+    delete(run)
+    shared = device(tmp_path)
+    deadline = time.monotonic() + 60
+    while shared.held():
+        assert time.monotonic() < deadline, "a rehearsal outlives its run"
+        time.sleep(0.02)
 
 
 def test_memory_that_runs_out_is_a_result(tmp_path: Path) -> None:
@@ -173,6 +180,16 @@ def test_memory_that_runs_out_is_a_result(tmp_path: Path) -> None:
     os.kill(rehearsal.lock(run).holder()["child"], signal.SIGKILL)
     found = until(run, True, lambda facts: facts["done"])
     assert found["fits"] is False and found["phase"] == "done"
+
+
+def test_a_step_that_does_not_fit_says_what_to_lower(tmp_path: Path) -> None:
+    run = made(tmp_path, replace(SFT, samples=512, batch=512, micro_batch=512))
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_DATA, (1200 << 20,) * 2)"
+    done = by_hand(run, "--probe", code=limit)
+    found = rehearsal.told(run, True) or {}
+    assert found["fits"] is False and found["phase"] == "done", done.stderr
+    assert "lower micro_batch (512) first" in found["sentence"]
+    assert "generations" not in found["sentence"], "SFT has none"
 
 
 def test_what_cannot_be_tried_is_said(tmp_path: Path) -> None:
