@@ -109,47 +109,71 @@ def _spikes(lines: Sequence[Line], rate: float) -> list[Finding]:
 
 def _heldout(heldout: Iterable[Line], content: Sequence[float] | None) -> list[Finding]:
     """The held-out curve, against binomial noise. ``content``: training accuracy, if any."""
-    points = [
-        (int(line["step"]), int(line["strict"]), int(line["n"]))
+    lines = [
+        line
         for line in heldout
         if all(series.number(line.get(k)) is not None for k in ("step", "strict", "n"))
         and line["n"] > 0
     ]
-    points.sort()
-    if len(points) < 2:
+    lines.sort(key=lambda line: line["step"])
+    if len(lines) < 2:
         return []
-    first, *later = [(step, right / n) for step, right, n in points]
-    n = min(count for *_, count in points)
-    now = series.mean([rate for _, rate in later[-2:]])  # one bad measurement is no fall
-    if (first[1] - now) > FALLEN * _error(first[1], now, n):
-        trend = series.change(content or [])
-        told = f"Held-out accuracy fell from {first[1]:.0%} at step {first[0]} to {now:.0%} at "
-        told += f"step {later[-1][0]}, more than the chance of {n} problems"
-        if trend is not None and trend.rose:
-            return [Finding(
-                "grave", "Memorising",
-                f"{told}, while accuracy on the training examples rose from {trend.early:.0%} to "
-                f"{trend.late:.0%}.",
-                "Take more examples or fewer steps; keep the checkpoint that was best held-out.",
-            )]  # fmt: skip
-        return [Finding(
-            "grave", "Held-out accuracy falls", f"{told}.",
-            "Lower the learning rate, or set a beta; keep the checkpoint that was best held-out.",
-        )]  # fmt: skip
-    best = max([first, *later[:-2]], key=lambda point: point[1])
-    if (best[1] - now) > FALLEN_FROM_BEST * _error(best[1], now, n):
+    n = int(min(line["n"] for line in lines))
+    (step, first), *later = [(int(line["step"]), line["strict"] / line["n"]) for line in lines]
+    now, last = _now([rate for _, rate in later]), later[-1][0]
+    if first - now > FALLEN * _error(first, now, n):
+        return [_fallen(lines, n, (first, now), content)]
+    best = max([(step, first), *later[:-2]], key=lambda point: point[1])
+    if best[1] - now > FALLEN_FROM_BEST * _error(best[1], now, n):
         return [Finding(
             "watch", "Past its best",
             f"Held-out accuracy was {best[1]:.0%} at step {best[0]} and is {now:.0%} at step "
-            f"{later[-1][0]}.",
+            f"{last}.",
             f"Keep the checkpoint of step {best[0]} (keep_best does it), or take more examples.",
         )]  # fmt: skip
-    if (now - first[1]) > RISEN * _error(first[1], now, n):
+    if now - first > RISEN * _error(first, now, n):
         return [Finding(
             "good", "Held-out accuracy rises",
-            f"From {first[1]:.0%} to {now:.0%} on {n} problems it does not train on.",
+            f"From {first:.0%} to {now:.0%} on {n} problems it does not train on.",
         )]  # fmt: skip
     return []
+
+
+def _fallen(
+    lines: Sequence[Line], n: int, rates: tuple[float, float], content: Sequence[float] | None
+) -> Finding:
+    """Why held-out accuracy fell: the tags went, the examples were memorised, or it is not known."""
+    told = (
+        f"Held-out accuracy fell from {rates[0]:.0%} at step {lines[0]['step']} to {rates[1]:.0%} "
+        f"at step {lines[-1]['step']}, more than the chance of {n} problems"
+    )
+    counted = [line for line in lines if series.number(line.get("lenient")) is not None]
+    anyhow = [line["lenient"] / line["n"] for line in counted]
+    if len(anyhow) == len(lines):
+        first, now = anyhow[0], _now(anyhow[1:])
+        if first - now <= FALLEN * _error(first, now, n):
+            return Finding(
+                "grave", "Right answers lose their tag",
+                f"{told}; but anywhere in the reply, {now:.0%} are right, as {first:.0%} were.",
+                "A reward pays answers outside <answer>: weigh the format more, or SFT first.",
+            )  # fmt: skip
+    trend = series.change(content or [])
+    if trend is not None and trend.rose:
+        return Finding(
+            "grave", "Memorising",
+            f"{told}, while accuracy on the training examples rose from {trend.early:.0%} to "
+            f"{trend.late:.0%}.",
+            "Take more examples or fewer steps; keep the checkpoint that was best held-out.",
+        )  # fmt: skip
+    return Finding(
+        "grave", "Held-out accuracy falls", f"{told}.",
+        "Lower the learning rate, or set a beta; keep the checkpoint that was best held-out.",
+    )  # fmt: skip
+
+
+def _now(rates: Sequence[float]) -> float:
+    """The last two measurements: one bad one is no fall."""
+    return series.mean(rates[-2:])
 
 
 def _error(a: float, b: float, n: int) -> float:

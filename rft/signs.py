@@ -22,6 +22,8 @@ FLAT, FLATTEST = 0.5, 0.9
 NEARLY_ALL, NEARLY_NONE = 0.9, 0.1
 #: A rise of format that is a habit learned, and the rise of accuracy that is more than that.
 HABIT, GAIN = 0.2, 0.05
+#: A reward that fewer than one completion in a hundred earns is found by no group of eight.
+NEVER, NEVER_STEPS = 0.01, 10
 #: Share of completions cut at the limit: some is a loss of signal, half is a run of fragments.
 CUT, MOSTLY_CUT = 0.1, 0.5
 #: KL in nats a token. At 0.5 the policy gives its own tokens e^0.5 = 1.6 times the start's odds,
@@ -112,6 +114,24 @@ def no_spread(seen: Seen) -> list[Finding]:
         f"Raise the temperature (it is {seen.config.temperature:g}) or take more completions a "
         "group.",
     )]  # fmt: skip
+
+
+def never(seen: Seen) -> list[Finding]:
+    found = []
+    for name, weight in seen.config.rewards:
+        values = seen.column(f"rewards/{name}/mean")
+        share = series.mean(values)
+        if weight <= 0 or len(values) < NEVER_STEPS or share > NEVER:
+            continue
+        if series.mean(seen.reward) <= NEVER * seen.full:
+            continue  # nothing is earned at all: too hard, and said so
+        found.append(Finding(
+            "watch", f"Never earned: {name}",
+            f"In {len(values)} steps the mean of {name} is {share:.3f}: no group holds a completion "
+            "that could show the others the way, and the other rewards lead elsewhere.",
+            "SFT on a few examples first (sft+grpo), or take more completions a group.",
+        ))  # fmt: skip
+    return found
 
 
 def format_only(seen: Seen) -> list[Finding]:
@@ -234,4 +254,4 @@ def stuck(seen: Seen) -> list[Finding]:
 
 
 #: All judgements of GRPO curves.
-JUDGES = (no_spread, format_only, cut, kl, entropy, length, collapse, stuck)
+JUDGES = (no_spread, never, format_only, cut, kl, entropy, length, collapse, stuck)

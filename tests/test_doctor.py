@@ -207,6 +207,20 @@ def test_memorising_needs_more_than_the_noise_of_the_problems() -> None:
     assert titles(examine(CONFIG, flat, held(316, 290, 268, 268, n=400)))["Held-out accuracy falls"]
 
 
+def test_right_answers_that_lose_their_tag() -> None:
+    """What a base does that answers bare: accuracy pays that, and format is never found."""
+    curve = [(8, 10), (6, 8), (3, 11), (0, 10), (0, 13), (0, 12)]
+    heldout = [
+        {"step": 10 * i, "n": 48, "strict": s, "lenient": a} for i, (s, a) in enumerate(curve)
+    ]
+    metrics = lines(60, accuracy=lambda t: 0.25 + 0.15 * t, format=lambda t: 0.0)
+    found = titles(examine(CONFIG, metrics, heldout))
+    assert found["Right answers lose their tag"] == "grave"
+    assert found["Never earned: format"] == "watch"
+    assert "Never earned: format" not in seen(9, format=lambda t: 0.0)
+    assert "Never earned: format" not in seen(accuracy=lambda t: 0.0, format=lambda t: 0.0)
+
+
 def test_past_its_best() -> None:
     found = examine(CONFIG, lines(100), held(200, 260, 316, 250, 240, n=400))
     past = next(f for f in found if f.title == "Past its best")
