@@ -15,7 +15,7 @@ from typing import Any, cast
 import gradio as gr
 
 from app.drafts import Drafts
-from app.recipes import Slider
+from app.recipes import slider
 from rft.dataset import Chosen, again, bundled, from_folder, handmade
 from rft.errors import InputError
 from rft.runs import find
@@ -84,8 +84,8 @@ def intake() -> Intake:
             js_on_load="studio.wire(element, trigger, watch, ['amend', 'drop'])",
             apply_default_css=False, elem_id="made",
         )  # fmt: skip
-    k = Slider(2, 128, 32, step=1, label="Examples to learn from", elem_id="k")
-    heldout = Slider(0, 256, 64, step=1, label="Held out, to measure on", elem_id="heldout")
+    k = slider(2, 128, 32, label="Examples to learn from", elem_id="k")
+    heldout = slider(0, 256, 64, label="Held out, to measure on", elem_id="heldout")
     seed = gr.Number(0, label="Seed of the choice", precision=0, elem_id="data-seed")
     preview = gr.HTML(elem_id="thumbs", apply_default_css=False)
     return Intake(
@@ -114,11 +114,11 @@ def like(source: Mapping[str, Any], task: TaskName, samples: int) -> list[Any]:
     """The controls (``Intake.inputs``) for the data of an earlier run."""
     if source.get("from") != "bundled":
         told = gr.Radio([*ORIGINS, EARLIER], value="run")
-        return [told, task, gr.skip(), gr.Slider(samples, maximum=max(128, samples)), 0, 0]
+        return [told, task, gr.skip(), gr.update(value=samples, maximum=max(128, samples)), 0, 0]
     split, k = str(source.get("split")), int(source.get("k", samples))
     return [
         "bundled", task, gr.Dropdown(splits_of(task), value=split),
-        gr.Slider(k, maximum=max(128, k)), source.get("heldout", 0), source.get("seed", 0),
+        gr.update(value=k, maximum=max(128, k)), source.get("heldout", 0), source.get("seed", 0),
     ]  # fmt: skip
 
 

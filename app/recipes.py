@@ -35,13 +35,11 @@ TOLD: dict[Method, str] = {
 _OF_DATA = ("task", "data", "samples", "first")
 
 
-class Slider(gr.Slider):
+def slider(low: int, high: int, value: int, **named: Any) -> gr.Slider:
     """A slider beyond whose end a number can be typed: the config says what is too much."""
-
-    is_template = True  # drawn as the slider that it is
-
-    def preprocess(self, payload: float) -> float:
-        return payload
+    made = gr.Slider(low, high, value, step=1, **named)
+    made.preprocess = lambda payload: payload  # type: ignore[method-assign]
+    return made
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Field:
         named: dict[str, Any] = {"label": self.label, "elem_id": f"r-{self.name}"}
         shown = self.shown(value)
         if self.most:
-            return Slider(1, max(self.most, shown), shown, step=1, **named)
+            return slider(1, max(self.most, shown), shown, **named)
         named["info"] = describe().get(self.name)
         if self.kind == "bool":
             return gr.Checkbox(shown, **named)
@@ -69,7 +67,7 @@ class Field:
     def update(self, value: Any) -> Any:
         """What the component is told to show another value."""
         shown = self.shown(value)
-        return gr.Slider(shown, maximum=max(self.most, shown)) if self.most else shown
+        return gr.update(value=shown, maximum=max(self.most, shown)) if self.most else shown
 
     def shown(self, value: Any) -> Any:
         """A config's value as the control has it."""
@@ -222,4 +220,4 @@ def _weight(part: str) -> tuple[str, float]:
         ) from None
 
 
-__all__ = ("FIELDS", "Recipe", "Slider", "config_of", "recipe", "shown", "used")
+__all__ = ("FIELDS", "Recipe", "config_of", "recipe", "shown", "slider", "used")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.errands import TITLES, Errand
 from app.markup import plain
 from rft.paired import Flip, Paired
 from rft.parse import parse
@@ -28,6 +29,58 @@ def card(before: Mapping[str, Any], after: Mapping[str, Any], found: Paired) -> 
         f'{plain(found.sentence)}</p><p class="facts"><span>right inside the answer tag, greedy, '
         f"{found.n} held-out problems</span>{lenient}{form}</p></div>"
         f"{_flips('Now right', 'gained', gained)}{_flips('Now wrong', 'lost', lost)}</section>"
+    )
+
+
+def keeping(
+    standing: Mapping[str, Errand], proof: Mapping[str, Any] | None, packed: str, merged: str,
+    *, allowed: bool,
+) -> str:  # fmt: skip
+    """What can be done with the finished checkpoint, and how each of it stands."""
+    sentence = str((proof or {}).get("sentence", ""))
+    proved = "" if not sentence else (
+        f'<p class="told {"good" if (proof or {}).get("applied") else "trouble"}">'
+        f"{plain(sentence)}</p>"
+    )  # fmt: skip
+    parts = [_errand(standing["prove"], proved, allowed), _errand(standing["zip"], packed, allowed)]
+    parts.append(_errand(standing["merge"], merged, allowed))
+    parts.append(_push(standing["push"], allowed))
+    return (
+        '<details class="step keeping" data-fold="keeping"><summary>Keep and share</summary>'
+        f'<div class="inside">{"".join(parts)}</div></details>'
+    )
+
+
+def _errand(errand: Errand, result: str, allowed: bool) -> str:
+    words = TITLES[errand.name]
+    off = "" if allowed and errand.state != "busy" else " disabled"
+    said = ""
+    if errand.state == "busy":
+        said = '<p class="told working"><span class="pulse"></span>Under way</p>'
+    elif errand.state == "failed":
+        said = f'<p class="told trouble" role="alert">{plain(errand.said)}</p>'
+    elif errand.state == "done":
+        said = result
+    return (
+        f'<div class="errand"><button class="plain" data-do="errand" data-name="{errand.name}"{off}>'
+        f"{words}</button>{said}</div>"
+    )
+
+
+def _push(errand: Errand, allowed: bool) -> str:
+    off = "" if allowed and errand.state != "busy" else " disabled"
+    said = ""
+    if errand.state == "busy":
+        said = '<p class="told working"><span class="pulse"></span>Under way</p>'
+    elif errand.state in ("done", "failed"):
+        kind = "good" if errand.state == "done" else "trouble"
+        said = f'<p class="told {kind}">{plain(errand.said)}</p>'
+    return (
+        '<form class="errand" data-push><input name="repo" placeholder="owner/name" '
+        'aria-label="Hub repository" autocomplete="off" spellcheck="false"><input name="token" '
+        'type="password" placeholder="Token (else HF_TOKEN)" aria-label="Hub token" '
+        'autocomplete="off"><label><input type="checkbox" name="public"> public</label>'
+        f'<button class="plain" type="submit"{off}>{TITLES["push"]}</button>{said}</form>'
     )
 
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app import errands
 from app.figures import Curves, sparkline
 from app.monitor import Row, Sight
+from rft import rehearsal
 from rft.run import Run
 from rft.runs import find, runs
 
@@ -47,8 +49,19 @@ class View:
 
 def stamp(root: Path, view: View) -> str:
     """Changes when anything does that this view shows."""
-    shown = [(run.id, run.stamp()) for run in runs(root)]
+    shown: list[Any] = [(run.id, run.stamp()) for run in runs(root)]
+    if (run := chosen(root, view)) is not None:
+        shown += [rehearsal.rehearsing(run), errands.stamp(run)]
     return digest([repr(view), repr(shown)])
+
+
+def proof(run: Run) -> Mapping[str, Any] | None:
+    """What was found on whether the training is applied."""
+    try:
+        told = json.loads((run.folder / "proof.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return told if isinstance(told, dict) else None
 
 
 def digest(value: Any) -> str:

@@ -135,8 +135,9 @@
     show();
   }
 
-  function arrange() {
-    const place = document.querySelector("#rollouts");
+  const arrange = () => ["#rollouts", "#trials"].forEach((place) => arranged(document.querySelector(place)));
+
+  function arranged(place) {
     const sections = [...(place?.querySelectorAll(".rollout") ?? [])];
     const words = looking.words.trim().toLowerCase();
     const chosen = Math.min(looking.group, sections.length - 1);
@@ -165,7 +166,7 @@
       if (tab) { looking.group = Number(tab.dataset.index); arrange(); }
       // Whoever reads does not want the next step to push it away.
       if ((tab || event.target.closest("summary")) && looking.latest) {
-        fire(document.querySelector("#slider .controls"), { do: "step", step: looking.step });
+        element.id === "rollouts" && fire(document.querySelector("#slider .controls"), { do: "step", step: looking.step });
       }
     });
   }
@@ -213,6 +214,15 @@
       setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     },
   };
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest("form[data-push]");
+    if (!form) return;
+    event.preventDefault();
+    const { repo, token, public: open } = form.elements;
+    fire(form, { do: "push", repo: repo.value, token: token.value, public: open.checked });
+    token.value = "";
+  });
 
   document.addEventListener("change", (event) => {
     const { amend, index } = event.target.dataset ?? {};
