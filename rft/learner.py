@@ -103,6 +103,7 @@ def load(config: Config, start: Path, weights: Path | None = None) -> Learner:
             # The Trainer would load them too, but only where it finds a checkpoint of its own.
             model = PeftModel.from_pretrained(model, str(weights), is_trainable=True)
         else:
+            torch.manual_seed(config.seed)  # of the adapter's first weights
             model = get_peft_model(model, _lora(config))
         # TRL asks for it under gradient checkpointing; on Qwen2-VL it would send gradients
         # through the frozen vision tower and leave a hook behind at every step.
@@ -133,18 +134,25 @@ def save(learner: Learner, folder: Path) -> Path:
         learner.model.save_pretrained(draft, selected_adapters=["default"])
         _name_base(draft / checkpoint.ADAPTER_CONFIG, learner.start, folder)
     else:
+        # Weights that are tied must stay one tensor, or they would be written twice.
+        one: dict[int, torch.Tensor] = {}
         halved = {
-            name: value.to(torch.bfloat16) if value.is_floating_point() else value
+            name: one.setdefault(value.data_ptr(), _half(value))
             for name, value in learner.model.state_dict().items()
         }
         learner.model.save_pretrained(draft, state_dict=halved)
         _say_dtype(draft / "config.json")
+    (draft / "README.md").unlink(missing_ok=True)  # peft's template, which names local paths
     for name in DESCRIPTION:
         if (learner.start / name).is_file() and not (draft / name).exists():
             shutil.copyfile(learner.start / name, draft / name)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return folder
+
+
+def _half(value: torch.Tensor) -> torch.Tensor:
+    return value.to(torch.bfloat16) if value.is_floating_point() else value
 
 
 def _name_base(file: Path, start: Path, folder: Path) -> None:

@@ -23,6 +23,8 @@ class Hold:
 
     def __init__(self, path: Path, fd: int, token: str) -> None:
         self.path, self.fd, self.token = path, fd, token
+        # A forked worker (of a data loader) would keep the lock for a while after a kill.
+        os.register_at_fork(after_in_child=self.close)
 
     def note(self, **facts: Any) -> None:
         """Write facts about the holder for others to read."""

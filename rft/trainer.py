@@ -57,7 +57,9 @@ def train(run: Run) -> int:
             ended = {"seconds": round(time.time() - started, 1), "steps": config.total_steps}
             replace(run.folder / "done", json.dumps(ended) + "\n")
             run.report("saving", config.total_steps, config.total_steps)
-    print(f"The finished checkpoint is {run.final}.", flush=True)
+    if main:
+        _prove(run)  # of a finished run, so after it is done and given back
+        print(f"The finished checkpoint is {run.final}.", flush=True)
     return 0
 
 
@@ -66,6 +68,16 @@ def _work(run: Run, told: threading.Event) -> None:
     from rft.stages import Session
 
     Session(run, told.is_set).work()
+
+
+def _prove(run: Run) -> None:
+    """What the training changed in the model's probabilities, beside the run; else the reason."""
+    from rft import proof
+
+    try:
+        print(proof.record(run.folder).sentence, flush=True)
+    except StudioError as error:
+        print(error, flush=True)
 
 
 def _hear(told: threading.Event) -> None:

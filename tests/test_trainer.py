@@ -107,6 +107,8 @@ def test_grpo_stopped_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path: Pa
     assert all((whole.folder / image).is_file() for group in groups for image in group["images"])
     assert abs(sum(c["advantage"] for c in groups[0]["completions"])) < 0.01
     assert all(c["reasons"]["accuracy"] for c in groups[0]["completions"])
+    assert json.loads((whole.folder / "proof.json").read_text())["tokens"] > 0
+    assert not (whole.final / "README.md").exists()
 
     process = started(broken)
     until(broken, process, 1)
