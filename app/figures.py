@@ -111,6 +111,8 @@ def small(run: Curves) -> list[Figure]:
         layout["margin"] = {"l": 38, "r": 8, "t": 4, "b": 20}
         layout["yaxis"] |= {"nticks": 3, "tickformat": item.form if item.percent else "~g"}
         layout["xaxis"] |= {"nticks": 4}
+        if min(y for _, y in points) >= 0:
+            layout["yaxis"]["rangemode"] = "tozero"
         layout["showlegend"] = False
         if item.percent:
             layout["yaxis"]["range"] = [-0.04, 1.06]

@@ -120,6 +120,7 @@ def _item(row: Row, chosen: bool, overlaid: bool, view: str) -> str:
     told = STATES.get(row.state, row.state)
     if row.state == "running" and row.steps:
         told = f"{row.step} of {row.steps}"
+    told_time = span(row.seconds) if row.seconds else ""
     over = ""
     if view == "run" and not chosen and row.spark:
         word = "Take out of the figure" if overlaid else "Lay over the figure"
@@ -133,7 +134,7 @@ def _item(row: Row, chosen: bool, overlaid: bool, view: str) -> str:
         f'<li class="stage-{look.slug} {row.state}"><button class="run" data-do="pick" '
         f'data-run="{plain(row.id)}"{current}><span class="name">'
         f'<i class="dot"></i><b>{plain(row.title)}</b></span>{spark}'
-        f'<span class="told">{plain(told)}</span><span class="time">{span(row.seconds)}</span>'
+        f'<span class="told">{plain(told)}</span><span class="time">{told_time}</span>'
         f"</button>{over}</li>"
     )
 
@@ -193,7 +194,7 @@ def _progress(sight: Sight) -> str:
         phase = str((sight.progress or {}).get("phase", "loading"))
         facts.insert(0, _PHASES.get(phase, phase))
         if pace and done < steps:
-            facts.append(f"about {span(pace * (steps - done))} left")
+            facts.append(f"about {about(pace * (steps - done))} left")
     elif sight.state == "queued":
         facts.insert(0, "Waiting for the run before it to free the device")
     elif sight.state == "stopped":
@@ -269,6 +270,13 @@ def log(text: str, run: str) -> str:
         f'<details class="step" data-fold="log-{plain(run)}"><summary>Log</summary>'
         f'<pre class="log" tabindex="0">{body}</pre></details>'
     )
+
+
+def about(seconds: float) -> str:
+    """A length of time that is only an estimate: to 5 seconds, above two minutes to one."""
+    if seconds < 120:
+        return span(max(5 * round(seconds / 5), 5))
+    return span(60 * round(seconds / 60))
 
 
 def span(seconds: float) -> str:

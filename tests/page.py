@@ -7,24 +7,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.host import Host
 from app.ui import build, launch_options
 
 
 @dataclass(frozen=True)
 class Served:
-    """Where the page is, and the folder that it keeps conversations in."""
+    """Where the page is, and the folders that it keeps conversations and runs in."""
 
     url: str
     home: Path
+    runs: Path
 
 
 @contextlib.contextmanager
-def serving(home: Path, port: int | None = None) -> Iterator[Served]:
+def serving(home: Path, port: int | None = None, host: Host | None = None) -> Iterator[Served]:
     """Serve the page with its conversations under ``home`` until the block ends."""
-    demo = build(home)
-    options = {**launch_options(home), "quiet": True, "prevent_thread_lock": True}
+    runs = home.with_name(f"{home.name}-runs")
+    demo = build(home, host=host, runs=runs)
+    options = {**launch_options(home, runs), "quiet": True, "prevent_thread_lock": True}
     _, url, _ = demo.launch(**options, server_port=port)
     try:
-        yield Served(url, home)
+        yield Served(url, home, runs)
     finally:
         demo.close()
