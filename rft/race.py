@@ -44,12 +44,15 @@ PARTS = ("data", "rollout", "rewards", "inputs", "forward/backward", "the rest")
 #: What must agree, and how far: rounding of float32 on other batch sizes; bfloat16 has 8 bits.
 COMPARED = ("loss", "grad_norm", "entropy", "reward", "kl")
 TOLERANCE = {"cpu": 1e-4, "cuda": 2e-2}
+#: Processor seconds of this process are what to compare by where others keep the cores busy.
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 class Stopwatch:
     """Seconds by part; a part's time excludes the parts within it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self.spent: dict[str, float] = defaultdict(float)
         self._running: list[str] = []
         self._since = 0.0
@@ -57,7 +60,7 @@ class Stopwatch:
     def _turn(self) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        now = time.perf_counter()
+        now = self._clock()
         self.spent[self._running[-1] if self._running else "the rest"] += now - self._since
         self._since = now
 
@@ -89,7 +92,7 @@ class Laps(TrainerCallback):
 
     seed: int | None
     """Seeds each step's sampling as ours does; None where the trainer does so itself."""
-    watch: Stopwatch = field(default_factory=Stopwatch)
+    watch: Stopwatch
     times: list[dict[str, float]] = field(default_factory=list)
     numbers: list[dict[str, float]] = field(default_factory=list)
     rollouts: list[list[list[int]]] = field(default_factory=list)
@@ -109,12 +112,14 @@ class Laps(TrainerCallback):
             self.numbers.append({k: float(logs[k]) for k in COMPARED if k in logs})
 
 
-def run(config: Config, problems: Sequence[Problem], side: Side, folder: Path) -> Laps:
+def run(
+    config: Config, problems: Sequence[Problem], side: Side, folder: Path, clock: str = "wall"
+) -> Laps:
     """Train from the start with the one trainer or the other."""
     torch.manual_seed(config.seed)  # of the adapter's first weights
     student = learner.load(config, learner.start_folder(config, folder))
     student.whole.config._name_or_path = str(student.start)
-    laps = Laps(config.seed if side == "stock" else None)
+    laps = Laps(config.seed if side == "stock" else None, Stopwatch(CLOCKS[clock]))
     trainer: GRPOTrainer
     if side == "ours":
         trainer = grpo.trainer(config, student, problems, str(folder / "out"), callbacks=[laps])
@@ -141,20 +146,23 @@ def _note_rollouts(trainer: Any, rollouts: list[list[list[int]]]) -> None:
     trainer._calculate_rewards = noted
 
 
-def race(config: Config, problems: Sequence[Problem], rounds: int) -> dict[str, Any]:
+def race(
+    config: Config, problems: Sequence[Problem], rounds: int, clock: str = "wall"
+) -> dict[str, Any]:
     """Both sides, ``rounds`` times from the start; a short unmeasured round comes first."""
     laps: dict[Side, list[Laps]] = {"stock": [], "ours": []}
     with tempfile.TemporaryDirectory() as made:
         for number in range(-1, rounds):
             order: tuple[Side, Side] = ("ours", "stock") if number % 2 else ("stock", "ours")
             for side in order:
-                found = run(config, problems, side, Path(made))
+                found = run(config, problems, side, Path(made), clock)
                 if number >= 0:
                     laps[side].append(found)
                     print(f"round {number + 1} of {rounds}: {side}", file=sys.stderr, flush=True)
     return {
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
+        "clock": clock,
         "steps": rounds * config.steps,
         "completions_a_step": config.batch * config.generations,
         "seconds": _seconds(laps),
@@ -214,7 +222,7 @@ def _equality(laps: dict[Side, list[Laps]]) -> dict[str, Any]:
 def _table(found: dict[str, Any]) -> str:
     lines = [
         f"GRPO, {found['completions_a_step']} completions a step, {found['steps']} steps a side, "
-        f"{found['device']}, {found['threads']} threads; medians, seconds a step",
+        f"{found['device']}, threads: {found['threads']}; medians, {found['clock']} seconds a step",
         f"{'':<18}{'ours':>9}{'stock':>9}{'ours/stock':>12}",
     ]
     for part, row in found["seconds"].items():
@@ -243,13 +251,14 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--rank", type=int, default=16, help="of LoRA; 0 trains all weights")
     parser.add_argument("--beta", type=float, default=0.0, help="weight of the KL divergence")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall", help="what is counted")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = vars(parser.parse_args(argv))
-    rounds, out = args.pop("rounds"), args.pop("out")
+    rounds, out, clock = args.pop("rounds"), args.pop("out"), args.pop("clock")
     try:
         config = Config(method="grpo", samples=args["batch"] * args["steps"], eval_every=0, **args)
         problems = bundled(config.task, "train", config.samples, 0, config.seed).train
-        found = race(config, problems, max(1, rounds))
+        found = race(config, problems, max(1, rounds), clock)
     except StudioError as error:
         print(error, file=sys.stderr)
         return 2
