@@ -64,7 +64,7 @@ def test_the_bundled_checkpoint_counts_scenes_it_has_never_seen(tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     assert "strict" in done.stdout and "64" in done.stdout
     found = json.loads(out.read_text())
-    assert found["strict"]["rate"] > 0.35 and found["format"]["rate"] > 0.9
+    assert found["strict"]["rate"] > 0.8 and found["format"]["rate"] > 0.9
     assert len(found["answers"]) == 64
 
 
