@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 
 import pytest
 from gradio_client import Client
+from gradio_client.client import Job
 from page import Served, serving
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -138,6 +139,13 @@ def stop(page: Page) -> None:
     """Press Stop and see the reply end."""
     page.locator("#composer .stop-button").click()
     expect(page.locator("#live article")).to_have_class(re.compile(r"\bstop\b"))
+
+
+def held(studio: Served, checkpoint: Path) -> list[Job]:
+    """Programs' questions in the queue, enough of them to outlast a test on any machine."""
+    program = Client(studio.url, verbose=False)
+    question = {"question": "How many?", "checkpoint": str(checkpoint), "max_tokens": 2048}
+    return [program.submit(**question, api_name="/chat") for _ in range(8)]
 
 
 def shoot(page: Page, name: str) -> None:
@@ -337,9 +345,7 @@ def test_a_second_tab_cannot_ask_while_a_question_waits(
     visit: Visit, studio: Served, tiny: Path
 ) -> None:
     page = visit()
-    program = Client(studio.url, verbose=False)
-    long = {"question": "How many?", "checkpoint": str(tiny), "max_tokens": 2048}
-    queue = [program.submit(**long, api_name="/chat") for _ in range(8)]  # outlasts what follows
+    queue = held(studio, tiny)
     page.get_by_role("button", name="Watch it reason").click()
     expect(page.locator("#live .note")).to_contain_text("in the queue")
     beside = page.context.new_page()  # the same visitor, so the same conversation
@@ -368,7 +374,7 @@ def test_closing_the_tab_stops_the_model(visit: Visit, studio: Served) -> None:
     expect(other.locator("#live article")).not_to_contain_text("queue", timeout=10_000)
 
 
-def test_a_reload_in_the_middle_keeps_what_was_written(visit: Visit, tiny: Path) -> None:
+def test_a_reload_in_the_middle_keeps_what_was_written(visit: Visit) -> None:
     page = visit()
     page.get_by_role("button", name="Watch it reason").click()
     streaming(page)
@@ -377,10 +383,23 @@ def test_a_reload_in_the_middle_keeps_what_was_written(visit: Visit, tiny: Path)
     expect(page.locator("#live article")).to_have_attribute("aria-busy", "false")
     page.locator("#live").get_by_role("button", name="Regenerate").click()
     streaming(page)
+    stop(page)
+
+
+def test_what_is_in_memory_is_released_when_nobody_uses_it(
+    visit: Visit, studio: Served, tiny: Path
+) -> None:
+    page = visit()
+    queue = held(studio, tiny)
+    next(queue[0])
     page.locator("#card").get_by_role("button", name="Change").click()
     resident = page.locator("#zoo .loaded li", has_text=str(tiny))
     expect(resident).to_contain_text("In use")
     page.keyboard.press("Escape")
+    for job in queue:
+        job.cancel()
+    page.get_by_role("button", name="Watch it reason").click()
+    streaming(page)  # its turn has come, so those before it have ended
     stop(page)
     page.locator("#card").get_by_role("button", name="Change").click()
     resident.get_by_role("button", name="Release").click()
