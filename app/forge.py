@@ -11,7 +11,7 @@ import gradio as gr
 from app import intake, recipes, samples, steps
 from app.faults import told
 from app.panes import draw
-from app.parts import PRIVATE, Page
+from app.parts import ACTING, PRIVATE, Page
 from rft import presets, process
 from rft.errors import InputError, StudioError
 from rft.example import example_fault
@@ -80,12 +80,12 @@ def wire_draft(page: Page) -> None:
 
     asked = [wires.view, wires.seen, page.title, *page.draft]
     answered = [wires.view, page.title, *page.drawn, wires.seen]
-    page.start.click(begin, asked, answered, **PRIVATE)
-    page.prepare.click(prepare, asked, answered, **PRIVATE)
+    page.start.click(begin, asked, answered, **ACTING)
+    page.prepare.click(prepare, asked, answered, **ACTING)
     data.task.input(of_task, [data.task], [data.split, recipe.control("rewards")], **PRIVATE)
     recipe.preset.input(
         told(preset), [recipe.preset, data.task, recipe.method], [data.k, *recipe.inputs],
-        **PRIVATE,
+        **ACTING,
     )  # fmt: skip
     inputs = [wires.view, *page.draft]
     last: dict[str, Any] = {**PRIVATE, "trigger_mode": "always_last"}
@@ -155,14 +155,14 @@ def wire_own(page: Page) -> None:
 
     data.upload.change(
         receive, [view, data.upload, *page.draft], [view, *answer],
-        **{**PRIVATE, "show_progress": "minimal"},
+        api_visibility="private", show_progress="minimal",
     )  # fmt: skip
     filled = [view, data.composer, data.answer, *page.draft]
     emptied = [view, data.composer, data.answer, data.made, *answer]
-    data.add.click(add, filled, emptied, **PRIVATE)
-    data.answer.submit(add, filled, emptied, **PRIVATE)
-    data.made.amend(amend, [view, *page.draft], [view, data.made, *answer], **PRIVATE)
-    data.made.drop(drop, [view, *page.draft], [view, data.made, *answer], **PRIVATE)
+    data.add.click(add, filled, emptied, **ACTING)
+    data.answer.submit(add, filled, emptied, **ACTING)
+    data.made.amend(amend, [view, *page.draft], [view, data.made, *answer], **ACTING)
+    data.made.drop(drop, [view, *page.draft], [view, data.made, *answer], **ACTING)
     data.origin.change(
         turned, [view, data.origin, data.task],
         [data.task, data.split, data.upload, data.maker, data.k, data.seed, data.heldout, data.made],

@@ -17,7 +17,9 @@ from rft.errors import InputError
 STORAGE_KEY = "reason-rft-studio-train"
 POLL = 1.0  #: seconds between two looks at the runs
 
-#: How every handler of the tab is wired: no endpoint of the API, answered at once.
+#: How a handler is wired whose StudioErrors are to be seen: Gradio shows those of the queue alone.
+ACTING: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+#: How one is wired that only looks: answered at once.
 PRIVATE: dict[str, Any] = {
     "api_visibility": "private",
     "show_progress": "hidden",

@@ -11,7 +11,7 @@ import gradio as gr
 from app import errands, intake, recipes, watch
 from app.faults import told
 from app.panes import draw
-from app.parts import PRIVATE, Page
+from app.parts import ACTING, Page
 from app.watch import View
 from rft import process, rehearsal
 from rft.run import Run
@@ -101,8 +101,8 @@ def wire_runs(page: Page) -> None:
         ("trials", "dry", dry), ("trials", "probe", probe), ("trials", "unrehearse", unrehearse),
         ("keeping", "errand", errand), ("keeping", "push", push),
     ):  # fmt: skip
-        getattr(page.parts[part], name)(moving(change), [view, seen], drawn, **PRIVATE)
-    page.parts["head"].duplicate(copied, [view, seen], [*drawn, page.title, *page.draft], **PRIVATE)
+        getattr(page.parts[part], name)(moving(change), [view, seen], drawn, **ACTING)
+    page.parts["head"].duplicate(copied, [view, seen], [*drawn, page.title, *page.draft], **ACTING)
 
 
 def _run(root: Path, kept: Any) -> Run:

@@ -177,9 +177,11 @@
     remove(button) { // asked once: the same button becomes the question
       if (button.classList.contains("sure")) return fire(button, { do: "removed", run: button.dataset.run });
       const before = button.innerHTML;
+      const name = (words) => { button.title = words; button.setAttribute("aria-label", words); };
       button.classList.add("sure");
       button.textContent = "Delete for good";
-      setTimeout(() => { button.classList.remove("sure"); button.innerHTML = before; }, 4000);
+      name("Delete for good");
+      setTimeout(() => { button.classList.remove("sure"); button.innerHTML = before; name("Delete"); }, 6000);
     },
     rename(button) {
       const title = button.closest(".head").querySelector("h1");
