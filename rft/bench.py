@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHES = {"chat": "app.bench", "grpo": "rft.race"}
+BENCHES = {"chat": "app.bench", "fewshot": "rft.fewshot", "grpo": "rft.race"}
 
 
 def command(argv: list[str]) -> int:
