@@ -221,6 +221,10 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
         # A reload in the middle of a reply: the old tab's generator ends it in a moment. Or a
         # second tab beside the one that waits.
         chat_id = kept.get("chat") or ""
+        if not room.desk.busy(chat_id):
+            # Nothing to follow; what the visitor has begun meanwhile must stay on the page.
+            yield gr.skip(), gr.skip()
+            return
         while room.desk.busy(chat_id):
             time.sleep(0.2)
             yield gr.skip(), gr.skip()  # which frees the thread, and ends where the tab has gone
