@@ -317,7 +317,7 @@ def _axis() -> Figure:
 
 def _layout(run: Curves) -> Figure:
     last = max(run.config.total_steps, 1)
-    return {
+    layout: Figure = {
         "uirevision": run.id,
         "margin": {"l": 44, "r": 14, "t": 8, "b": 34},
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -334,6 +334,9 @@ def _layout(run: Curves) -> Figure:
                   "hoverformat": "d", "unifiedhovertitle": {"text": "step %{x}"}},
         "yaxis": _axis(),
     }  # fmt: skip
+    if last <= 10:  # else Plotly would mark half steps
+        layout["xaxis"]["dtick"] = 1
+    return layout
 
 
 def _stage(steps: int) -> Figure:

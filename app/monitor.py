@@ -141,7 +141,9 @@ def _item(row: Row, chosen: bool, overlaid: bool, view: str) -> str:
 
 def head(sight: Sight, *, allowed: bool = True) -> str:
     """Above the figures: what runs, how far it is, and what can be done about it."""
-    look, start = stage_look(sight.stage), sight.config.checkpoint if sight.config else ""
+    look = stage_look(sight.stage)
+    # Of a folder the last part: the whole path stands in the exact config.
+    start = sight.config.checkpoint.rstrip("/").rpartition("/")[2] if sight.config else ""
     return (
         f'<section class="head stage-{look.slug} {sight.state}" aria-label="Run">'
         f'<div class="what"><p class="eyebrow"><span class="badge"><i class="dot"></i>{look.name}'

@@ -82,10 +82,12 @@ def _after(run: Run) -> str:
 def _keeping(run: Run, host: Host) -> str:
     link = ""
     if (file := errands.packed(run)).exists():
-        link = f'<p class="told"><a download href="{_address(run)(str(file))}">{file.name}</a></p>'
+        link = (
+            f'<p class="outcome"><a download href="{_address(run)(str(file))}">{file.name}</a></p>'
+        )
     return result.keeping(
         errands.standing(run), watch.proof(run), link,
-        f'<p class="told">{plain(str(errands.merged(run)))}</p>', allowed=host.training,
+        f'<p class="outcome">{plain(str(errands.merged(run)))}</p>', allowed=host.training,
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ def card(before: Mapping[str, Any], after: Mapping[str, Any], found: Paired) -> 
     return (
         '<section class="result" aria-label="Before and after"><div class="pair">'
         f'{_number("Before", before["strict"])}<span class="arrow" aria-hidden="true">→</span>'
-        f'{_number("After", after["strict"])}</div><div class="told"><p class="sentence">'
+        f'{_number("After", after["strict"])}</div><div class="words"><p class="sentence">'
         f'{plain(found.sentence)}</p><p class="facts"><span>right inside the answer tag, greedy, '
         f"{found.n} held-out problems</span>{lenient}{form}</p></div>"
         f"{_flips('Now right', 'gained', gained)}{_flips('Now wrong', 'lost', lost)}</section>"
@@ -39,7 +39,7 @@ def keeping(
     """What can be done with the finished checkpoint, and how each of it stands."""
     sentence = str((proof or {}).get("sentence", ""))
     proved = "" if not sentence else (
-        f'<p class="told {"good" if (proof or {}).get("applied") else "trouble"}">'
+        f'<p class="outcome {"good" if (proof or {}).get("applied") else "trouble"}">'
         f"{plain(sentence)}</p>"
     )  # fmt: skip
     parts = [_errand(standing["prove"], proved, allowed), _errand(standing["zip"], packed, allowed)]
@@ -56,9 +56,9 @@ def _errand(errand: Errand, result: str, allowed: bool) -> str:
     off = "" if allowed and errand.state != "busy" else " disabled"
     said = ""
     if errand.state == "busy":
-        said = '<p class="told working"><span class="pulse"></span>Under way</p>'
+        said = '<p class="outcome working"><span class="pulse"></span>Under way</p>'
     elif errand.state == "failed":
-        said = f'<p class="told trouble" role="alert">{plain(errand.said)}</p>'
+        said = f'<p class="outcome trouble" role="alert">{plain(errand.said)}</p>'
     elif errand.state == "done":
         said = result
     return (
@@ -71,10 +71,10 @@ def _push(errand: Errand, allowed: bool) -> str:
     off = "" if allowed and errand.state != "busy" else " disabled"
     said = ""
     if errand.state == "busy":
-        said = '<p class="told working"><span class="pulse"></span>Under way</p>'
+        said = '<p class="outcome working"><span class="pulse"></span>Under way</p>'
     elif errand.state in ("done", "failed"):
         kind = "good" if errand.state == "done" else "trouble"
-        said = f'<p class="told {kind}">{plain(errand.said)}</p>'
+        said = f'<p class="outcome {kind}">{plain(errand.said)}</p>'
     return (
         '<form class="errand" data-push><input name="repo" placeholder="owner/name" '
         'aria-label="Hub repository" autocomplete="off" spellcheck="false"><input name="token" '

@@ -36,12 +36,12 @@ def _act(do: str, words: str, told: Told | None, busy: bool, allowed: bool) -> s
 def _said(told: Told | None) -> str:
     if told is None:
         return ""
-    kind = "told"
+    kind = "outcome"
     if not told.get("done"):
-        kind = "told working"
+        kind = "outcome working"
     elif told.get("phase") == "failed" or told.get("fits") is False:
-        kind = "told trouble"
-    mark = '<span class="pulse"></span>' if kind == "told working" else ""
+        kind = "outcome trouble"
+    mark = '<span class="pulse"></span>' if kind == "outcome working" else ""
     return f'<p class="{kind}" role="status">{mark}{plain(str(told.get("sentence", "")))}</p>'
 
 
