@@ -308,7 +308,7 @@ def _shelf(room: Room, card: zoo.Card) -> str:
         known = [card, *known]
     free = room.engine.memory()
     states = {item.id: zoo.state(item, free) for item in known}
-    return picker.shelf(known, states, card.id, room.engine.loaded())
+    return picker.shelf(known, states, card.id, room.engine.loaded(), listed_only=room.host.public)
 
 
 def _preview(room: Room, wanted: object, question: str, task: str, kind: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
+from app.attended import attended
 from rft.errors import StudioError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -24,7 +25,7 @@ def told(handler: Handler) -> Handler:
         @functools.wraps(handler)
         def stream(*args: Any, **named: Any) -> Any:
             try:
-                yield from handler(*args, **named)
+                yield from attended(handler(*args, **named))
             except StudioError as error:
                 raise _sentence(error) from error
 

@@ -22,6 +22,12 @@ STATES = {
     "too-large": "too large",
     "unavailable": "unavailable",
 }
+_TYPED = (
+    '<form class="typed" data-do="typed"><label for="typed-card">Any folder or Hub id</label>'
+    '<div class="row"><input id="typed-card" name="card" autocomplete="off" spellcheck="false" '
+    'placeholder="/path/to/checkpoint   or   owner/name">'
+    '<button class="plain" type="submit">Use</button></div></form>'
+)
 
 
 def badge(card: Card) -> str:
@@ -50,8 +56,13 @@ def shelf(
     states: Mapping[str, State],
     current: str,
     residents: Sequence[Resident] = (),
+    *,
+    listed_only: bool = False,
 ) -> str:
-    """All cards: the visitor's runs, then by task and stage; what is in memory; any other."""
+    """All cards: the visitor's runs, then by task and stage; what is in memory; any other.
+
+    ``listed_only``: no other may be named here.
+    """
     groups = [("Your runs", [card for card in cards if card.run])]
     for task in (*TASKS, None):
         members = [card for card in cards if card.task == task and not card.run]
@@ -65,11 +76,7 @@ def shelf(
     )
     return (
         '<header><h2>Choose a checkpoint</h2><button class="tool" data-do="shut" '
-        f'aria-label="Close">{icon("close")}</button></header>'
-        '<form class="typed" data-do="typed"><label for="typed-card">Any folder or Hub id</label>'
-        '<div class="row"><input id="typed-card" name="card" autocomplete="off" spellcheck="false" '
-        'placeholder="/path/to/checkpoint   or   owner/name">'
-        '<button class="plain" type="submit">Use</button></div></form>'
+        f'aria-label="Close">{icon("close")}</button></header>{"" if listed_only else _TYPED}'
         f'{_loaded(residents)}<div class="groups">{sections}</div>'
     )
 

@@ -6,6 +6,7 @@ Imports no torch; uses it only where it is already loaded.
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -77,6 +78,17 @@ def gpu_free() -> int:
 def cpu_weight_bytes(parameters: int, free: int) -> int:
     """What a model's weights take on a CPU: float32 where that is comfortable, else bf16."""
     return 4 * parameters if 4 * parameters <= COMFORT * free else 2 * parameters
+
+
+def one_gpu() -> None:
+    """Let this process see a single GPU, unless a launcher has given it its own.
+
+    Of several, the Trainer would make torch's DataParallel, which knows nothing of groups and
+    pictures; several GPUs are a matter of ``accelerate launch``. To be called before torch is used.
+    """
+    if "LOCAL_RANK" not in os.environ:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]
 
 
 def give_back() -> None:

@@ -252,6 +252,7 @@ def command(argv: list[str]) -> int:
         "--problems", type=int, default=PROBLEMS, help="how many are sampled (default: 4)"
     )
     args = parser.parse_args(argv)
+    machine.one_gpu()
     try:
         kind: Kind = "probe" if args.probe else "dry_run"
         return rehearse(Run(args.run), kind, max(1, args.problems))

@@ -19,6 +19,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from rft import machine
 from rft.config import Config
 from rft.dataset import bundled
 from rft.errors import InputError, StudioError
@@ -65,6 +66,7 @@ def train(run: Run) -> int:
 
 def _work(run: Run, told: threading.Event) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    machine.one_gpu()
     from rft.stages import Session
 
     Session(run, told.is_set).work()

@@ -24,6 +24,7 @@ from gradio_client import Client, handle_file
 from page import Served, serving
 from PIL import Image
 
+from app import attended
 from app.conversation import Ask, Said
 from app.faults import told
 from app.panel import decoding_of
@@ -537,3 +538,20 @@ def test_studio_errors_become_sentences_and_bugs_surface() -> None:
         list(told(fail_midway)(StudioError("Too large.")))
     with pytest.raises(ZeroDivisionError):
         told(fail)(ZeroDivisionError())
+
+
+def test_a_stream_that_nobody_comes_back_for_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attended, "GONE_S", 0.2)
+    lock = threading.Lock()
+
+    @told
+    def answer() -> Iterator[int]:
+        with lock:
+            yield from range(3)
+
+    left = answer()
+    assert next(left) == 0 and lock.locked()
+    assert lock.acquire(timeout=20), "its reader has gone, so it has let go"
+    assert list(left) == []
+    lock.release()
+    assert list(answer()) == [0, 1, 2] and not lock.locked()

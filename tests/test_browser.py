@@ -143,10 +143,19 @@ def stop(page: Page) -> None:
 
 
 def held(studio: Served, checkpoint: Path) -> list[Job]:
-    """Programs' questions in the queue, enough of them to outlast a test on any machine."""
-    program = Client(studio.url, verbose=False)
+    """Programs' questions in the queue, enough of them to outlast a test on any machine.
+
+    Each program asks one: Gradio cancels whatever else of a program runs along with it.
+    """
     question = {"question": "How many?", "checkpoint": str(checkpoint), "max_tokens": 2048}
-    return [program.submit(**question, api_name="/chat") for _ in range(8)]
+    programs = [Client(studio.url, verbose=False) for _ in range(8)]
+    return [program.submit(**question, api_name="/chat") for program in programs]
+
+
+def let_go(queue: list[Job]) -> None:
+    """Cancel the programs' questions, the one that is being answered last."""
+    for job in reversed(queue):
+        job.cancel()
 
 
 def shoot(page: Page, name: str) -> None:
@@ -360,8 +369,7 @@ def test_a_second_tab_cannot_ask_while_a_question_waits(
     stop(beside)
     expect(beside.locator("#composer .submit-button")).to_be_visible()
     expect(beside.locator("article.said")).to_have_count(1)
-    for job in queue:
-        job.cancel()
+    let_go(queue)
     expect(page.locator("#live .end")).to_contain_text("Stopped", timeout=SLOW_MS)
 
 
@@ -398,8 +406,7 @@ def test_what_is_in_memory_is_released_when_nobody_uses_it(
     resident = page.locator("#zoo .loaded li", has_text=str(tiny))
     expect(resident).to_contain_text("In use")
     page.keyboard.press("Escape")
-    for job in queue:
-        job.cancel()
+    let_go(queue)
     page.get_by_role("button", name="Watch it reason").click()
     streaming(page)  # its turn has come, so those before it have ended
     stop(page)
@@ -419,8 +426,10 @@ def test_the_task_decides_the_prompt_and_the_choice_is_remembered(visit: Visit) 
     page.locator("#task").get_by_text("Free", exact=True).click()
     expect(preview).to_have_text("‹your question›")
     page.locator("#decoding").get_by_role("button", name="Decoding").click()
+    kept = page.evaluate("JSON.stringify(localStorage)")
     page.locator("#temperature input[type=number]").fill("0.7")
     page.locator("#temperature input[type=number]").press("Enter")
+    page.wait_for_function("kept => JSON.stringify(localStorage) !== kept", arg=kept)
     page.locator("#theme").click()
     expect(page.locator("body")).to_have_class(re.compile("dark"))
     shoot(page, "settings-wide-dark")

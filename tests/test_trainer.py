@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rft import rewards
+from rft import machine, rewards
 from rft.config import Config
 from rft.dataset import bundled
 from rft.errors import InputError
@@ -229,3 +229,17 @@ def test_a_folder_holds_one_config(tmp_path: Path) -> None:
     assert command([str(run.folder), "--config", str(other)]) == 2
     with pytest.raises(InputError, match="curriculum"):
         curriculum("nothing")
+
+
+def test_a_trainer_by_itself_sees_one_gpu_and_a_launched_one_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    for visible, left in (("2,3", "2"), ("", ""), ("GPU-5a,GPU-6b", "GPU-5a")):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        machine.one_gpu()
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == left
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    machine.one_gpu()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"
