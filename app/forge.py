@@ -63,6 +63,8 @@ def wire_draft(page: Page) -> None:
         page.owned()
         chosen = page.sources.choose(kept, *draft[:amount])
         config = recipes.config_of(draft[amount:], chosen.task, len(chosen.train))
+        for finding in steps.findings(config, chosen):
+            raise InputError(finding)
         source = dict(chosen.source)
         return create(page.root, config, chosen.train, chosen.heldout, title=title, source=source)
 

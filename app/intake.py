@@ -84,7 +84,7 @@ def intake() -> Intake:
             js_on_load="studio.wire(element, trigger, watch, ['amend', 'drop'])",
             apply_default_css=False, elem_id="made",
         )  # fmt: skip
-    k = slider(2, 128, 32, label="Examples to learn from", elem_id="k")
+    k = slider(2, 128, 64, label="Examples to learn from", elem_id="k")
     heldout = slider(0, 256, 64, label="Held out, to measure on", elem_id="heldout")
     seed = gr.Number(0, label="Seed of the choice", precision=0, elem_id="data-seed")
     preview = gr.HTML(elem_id="thumbs", apply_default_css=False)

@@ -18,6 +18,7 @@ from rft.dataset import Chosen
 from rft.errors import StudioError
 from rft.estimate import estimate
 from rft.machine import memory
+from rft.preflight import check, command_line
 from rft.run import Run
 from rft.tasks import TASKS
 
@@ -71,8 +72,15 @@ def summary(config: Config, chosen: Chosen) -> str:
     return f'<dl class="cost">{facts}</dl>{_cost(config, chosen)}{exact(config)}'
 
 
+def findings(config: Config, chosen: Chosen) -> list[str]:
+    """What to change before this can be started; StudioError where the checkpoint is not here."""
+    return check(config, chosen, _sizes(config.checkpoint), memory())
+
+
 def _cost(config: Config, chosen: Chosen) -> str:
     try:
+        if told := findings(config, chosen):
+            return "".join(f'<p class="trouble" role="alert">{plain(line)}</p>' for line in told)
         found = estimate(config, _sizes(config.checkpoint), memory(), problems=chosen.train,
                          heldout=len(chosen.heldout))  # fmt: skip
     except StudioError as error:  # the checkpoint is not here, or is none
@@ -80,6 +88,11 @@ def _cost(config: Config, chosen: Chosen) -> str:
     if not found.fits:
         return f'<p class="trouble" role="alert">{plain(found.sentence)}</p>'
     return f'<p class="estimate"><b>Estimate</b> {plain(found.sentence)}</p>'
+
+
+@functools.lru_cache(maxsize=1)
+def _gpu() -> bool:
+    return memory().gpu > 0
 
 
 @functools.lru_cache(maxsize=16)
@@ -108,15 +121,14 @@ def strip(run: Run, config: Config) -> str:
     told = f"{METHODS[config.method]}, {config.total_steps} steps"
     if config.reinforced:
         told += f" of {config.batch} × {config.generations} completions"
-    command = f"python -m rft train {run.folder}"
-    several = f"accelerate launch --num_processes 2 -m rft train {run.folder}"
+    commands = "\n".join(command_line(config, run.folder, n, gpu=_gpu()) for n in (1, 2))
     name = plain(run.id)
     return (
         f'<details class="step" data-fold="data-{name}"><summary><b>1</b>Data <span>{amounts}'
         f'</span></summary><div class="inside thumbs">{thumbs}</div></details>'
         f'<details class="step" data-fold="recipe-{name}"><summary><b>2</b>Recipe <span>'
         f'{plain(told)}</span></summary><div class="inside">'
-        f"{exact(config, f'{command}{chr(10)}{several}')}</div></details>"
+        f"{exact(config, commands)}</div></details>"
     )
 
 

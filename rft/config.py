@@ -56,7 +56,7 @@ class Config:
     sft_learning_rate: float = 1e-4
     """Peak learning rate of SFT (AdamW, cosine to zero)."""
     learning_rate: float = 1e-4
-    """Peak learning rate of GRPO (AdamW, constant after warm-up)."""
+    """Peak learning rate of GRPO (AdamW, cosine to zero)."""
     warmup: float = 0.03
     """Share of a stage's steps spent warming up."""
     weight_decay: float = 0.0

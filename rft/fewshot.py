@@ -57,7 +57,7 @@ def command(argv: list[str]) -> int:
     """``python -m rft bench fewshot``"""
     parser = argparse.ArgumentParser(prog="python -m rft bench fewshot", description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="runs, one after the other")
-    parser.add_argument("--samples", type=int, default=32, help="training examples")
+    parser.add_argument("--samples", type=int, default=64, help="training examples")
     parser.add_argument("--heldout", type=int, default=200, help="unseen scenes")
     parser.add_argument("--root", type=Path, default=Path("runs/fewshot"), help="where they go")
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")

@@ -84,7 +84,7 @@ def given(
         gradient_accumulation_steps=share // micro,
         num_generations=config.generations,
         learning_rate=config.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
+        lr_scheduler_type="cosine",
         warmup_steps=round(config.warmup * config.steps),
         weight_decay=config.weight_decay,
         max_grad_norm=1.0,

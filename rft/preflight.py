@@ -139,8 +139,8 @@ def _tokens(config: Config, problems: Sequence[Problem], sizes: Anatomy) -> list
     each = images // TASKS[config.task].pictures
     if each < READABLE and config.max_pixels < READABLE * unit:
         found.append(
-            f"max_pixels {config.max_pixels} leaves {each} image tokens of a picture, too few to "
-            f"see anything: raise it to {64 * unit} or more."
+            f"max_pixels {config.max_pixels} leaves of a picture {each} of the {READABLE} image "
+            f"tokens in which something can be seen: raise it to {64 * unit} or more."
         )
     prompt = images + max(prompt_tokens(p.task, p.question, sizes) for p in problems)
     if prompt + config.max_new_tokens > sizes.context:

@@ -555,3 +555,8 @@ def test_a_stream_that_nobody_comes_back_for_ends(monkeypatch: pytest.MonkeyPatc
     assert list(left) == []
     lock.release()
     assert list(answer()) == [0, 1, 2] and not lock.locked()
+
+
+def test_gradio_writes_no_stubs_for_the_page() -> None:
+    program = "import app.ui, gradio.component_meta as m; m.create_or_modify_pyi(int, '', [])"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120, cwd=ROOT)

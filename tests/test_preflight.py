@@ -17,7 +17,7 @@ from rft.types import Problem
 
 TINY = anatomy_of("tiny-base")
 CPU = Memory(10**10)
-FEW = apply(preset("few-shot-cpu"))
+FEW = apply(preset("few-shot-cpu"), samples=32)
 
 
 def problem(id: str, task="counting", **changes) -> Problem:
@@ -40,7 +40,7 @@ def one(found: list[str], *words: str) -> None:
 @pytest.mark.parametrize("method", ["grpo", "sft+grpo", "cot-sft", "ans-sft"])
 @pytest.mark.parametrize("task", ["counting", "structure", "spatial"])
 def test_bundled_scenes_and_the_default_preset_can_start(method, task):
-    picked = bundled(task, "train", 32, 8, 0)
+    picked = bundled(task, "train", 64, 8, 0)
     config = apply(preset("few-shot-cpu"), method=method, task=task, max_new_tokens=256)
     assert check(config, picked, TINY, CPU) == []
 
@@ -49,7 +49,7 @@ def test_rows_are_named():
     one(check(FEW, chosen(problem("a", images=()), problem("b", images=())), TINY, CPU),
         "a, b have no image")  # fmt: skip
     pair = (Image.new("RGB", (56, 56)),)
-    spatial = apply(preset("few-shot-cpu"), task="spatial")
+    spatial = apply(preset("few-shot-cpu"), task="spatial", samples=32)
     one(check(spatial, chosen(problem("a", "spatial", images=pair), task="spatial"), TINY, CPU),
         "a has not 2 images, as spatial takes")  # fmt: skip
     silent = chosen(*(problem(f"s{n}", cot=" ") for n in range(7)))
@@ -90,7 +90,7 @@ def test_images_and_contexts():
     two_b = PUBLISHED["qwen2_vl"][0]
     with_large = chosen(problem("large", images=(large,)))
     small = replace(FEW, max_pixels=3_136)
-    one(check(small, with_large, two_b, CPU), "max_pixels 3136 leaves 4 image tokens", "50176")
+    one(check(small, with_large, two_b, CPU), "max_pixels 3136 leaves of a picture 4", "50176")
     assert check(small, chosen(fill=32), TINY, CPU)  # four tokens are too few for it as well
     narrow = replace(TINY, context=100)
     one(check(FEW, chosen(), narrow, CPU), "more than the checkpoint's 100", "max_new_tokens")

@@ -129,7 +129,7 @@ def test_three_steps_from_left_to_right(
     visit: Visit, name: str, size: dict[str, int], dark: bool
 ) -> None:
     page = visit(size, dark=dark)
-    expect(page.locator("#thumbs .side").first.locator(".thumb")).to_have_count(32)
+    expect(page.locator("#thumbs .side").first.locator(".thumb")).to_have_count(64)
     expect(page.locator("#summary .estimate")).to_contain_text("estimate")
     for step in ("data", "recipe", "run"):
         expect(page.locator(f"#step-{step} h2")).to_be_visible()
@@ -237,7 +237,7 @@ def test_the_exact_config_can_be_taken_away(visit: Visit) -> None:
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
     config = Config.read(Path(download.value.path()))
-    assert (config.method, config.samples, config.checkpoint) == ("grpo", 32, "tiny-base")
+    assert (config.method, config.samples, config.checkpoint) == ("grpo", 64, "tiny-base")
 
 
 def test_examples_are_made_edited_and_deleted_in_the_page(visit: Visit, tmp_path: Path) -> None:
