@@ -129,7 +129,7 @@ def test_three_steps_from_left_to_right(
     visit: Visit, name: str, size: dict[str, int], dark: bool
 ) -> None:
     page = visit(size, dark=dark)
-    expect(page.locator("#thumbs .side").first.locator(".thumb")).to_have_count(64)
+    expect(page.locator("#thumbs .side").first.locator(".thumb")).to_have_count(48)
     expect(page.locator("#summary .estimate")).to_contain_text("estimate")
     for step in ("data", "recipe", "run"):
         expect(page.locator(f"#step-{step} h2")).to_be_visible()
