@@ -12,7 +12,7 @@ from app import intake, recipes, samples, steps
 from app.faults import told
 from app.panes import draw
 from app.parts import ACTING, PRIVATE, Page
-from rft import presets, process
+from rft import presets
 from rft.errors import InputError, StudioError
 from rft.example import example_fault
 from rft.presets import apply
@@ -71,7 +71,7 @@ def wire_draft(page: Page) -> None:
     @told
     def begin(kept: Any, seen: Any, title: str, *draft: Any) -> Any:
         run = make(kept, title, *draft)
-        process.start(run)
+        page.start_run(run)
         view = {**kept, "run": run.id, "step": None}
         return [view, "", *draw(page, view, seen)]
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from app import intake, recipes, steps
+from app import intake, recipes, sharing, steps
 from app.host import Host
 from app.intake import Sources
-from rft import presets
+from rft import presets, process
+from rft.engine import Engine
 from rft.errors import InputError
+from rft.run import Run
 
 STORAGE_KEY = "reason-rft-studio-train"
 POLL = 1.0  #: seconds between two looks at the runs
@@ -66,6 +68,7 @@ class Page:
     wires: Wires
     sources: Sources
     host: Host
+    engine: Engine
     parts: dict[str, gr.HTML]
     data: intake.Intake
     recipe: recipes.Recipe
@@ -84,6 +87,12 @@ class Page:
         if not self.host.training:
             raise InputError(self.host.why)
 
+    def start_run(self, run: Run) -> None:
+        """Start the run's trainer, with room for it; InputError where it cannot be started."""
+        if told := sharing.spare(self.engine, run):
+            gr.Info(told)
+        process.start(run)
+
     @property
     def drawn(self) -> list[Any]:
         return [self.parts[name] for name in PARTS]
@@ -93,7 +102,7 @@ class Page:
         return [*self.data.inputs, *self.recipe.inputs]
 
 
-def lay_out(wires: Wires, sources: Sources, host: Host) -> Page:
+def lay_out(wires: Wires, sources: Sources, host: Host, engine: Engine) -> Page:
     """Lay out the tab."""
     parts: dict[str, gr.HTML] = {}
     with gr.Row(elem_id="train"):
@@ -137,7 +146,7 @@ def lay_out(wires: Wires, sources: Sources, host: Host) -> Page:
                 )
                 parts["rollouts"] = _html("rollouts", "[]", "; studio.rollouts(element, watch)")
             parts["log"] = _html("log", "[]")
-    return Page(wires, sources, host, parts, data, recipe, summary, title, start, prepare)
+    return Page(wires, sources, host, engine, parts, data, recipe, summary, title, start, prepare)
 
 
 def _html(elem_id: str, events: str, more: str = "") -> gr.HTML:

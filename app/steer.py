@@ -48,7 +48,7 @@ def wire_runs(page: Page) -> None:
         return {**kept, "step": None if event.step == "latest" else int(event.step)}
 
     def resume(kept: dict[str, Any], event: gr.EventData) -> dict[str, Any]:
-        process.start(_run(root, kept))
+        page.start_run(_run(root, kept))
         return kept
 
     def stop(kept: dict[str, Any], event: gr.EventData) -> dict[str, Any]:

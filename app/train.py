@@ -14,11 +14,12 @@ from app import forge, panes, parts, steer
 from app.host import Host
 from app.intake import Sources
 from app.parts import PRIVATE, Page, Wires, wires
+from rft.engine import Engine
 
 
-def tab(wires: Wires, sources: Sources, host: Host) -> Page:
-    """Lay out the tab and wire it to the runs of ``sources``."""
-    page = parts.lay_out(wires, sources, host)
+def tab(wires: Wires, sources: Sources, host: Host, engine: Engine) -> Page:
+    """Lay out the tab and wire it to the runs of ``sources``; ``engine`` is Chat's."""
+    page = parts.lay_out(wires, sources, host, engine)
     forge.wire_draft(page)
     forge.wire_own(page)
     steer.wire_runs(page)

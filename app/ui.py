@@ -17,7 +17,9 @@ from app.icons import icon
 from app.intake import Sources
 from app.room import Room
 from app.store import Store
+from rft.engine import Engine
 from rft.run import ROOT
+from rft.runs import training
 
 NAME = "Reason-RFT Studio"
 LINE = "Watch a vision-language model reason. Then teach it."
@@ -41,7 +43,8 @@ def build(
     ``host`` says what its visitors may do; without it, all.
     """
     host, runs = host or Host(), (runs or ROOT).resolve()
-    room = Room(Store(home.resolve()), zoo_file, runs=runs, host=host)
+    engine = Engine(training=lambda: training(runs))
+    room = Room(Store(home.resolve()), zoo_file, engine, runs=runs, host=host)
     with gr.Blocks(
         title=NAME, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
     ) as demo:
@@ -50,11 +53,10 @@ def build(
         with gr.Tabs(selected="chat", overflow_behavior="wrap", elem_id="tabs"):
             with gr.Tab("Chat", id="chat", elem_id="tab-chat") as talking:
                 chat.tab(demo, room)
-            with gr.Tab("Train", id="train", elem_id="tab-train") as training:
-                page = train.tab(
-                    wires, Sources(Drafts(home.resolve().parent / "drafts"), runs), host
-                )
-        train.join(page, talking, training)
+            with gr.Tab("Train", id="train", elem_id="tab-train") as teaching:
+                sources = Sources(Drafts(home.resolve().parent / "drafts"), runs)
+                page = train.tab(wires, sources, host, engine)
+        train.join(page, talking, teaching)
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
     return demo
 

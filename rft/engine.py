@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,12 +45,13 @@ class Resident:
 class Plan:
     """How a model gets in: who leaves for it, and where it goes (None: policy's own choice).
 
-    ``wait``: it would fit if conversations now under way had ended.
+    ``wait``: it would fit if what is under way had ended; ``why`` says what that is.
     """
 
     evict: tuple[str, ...] = ()
     device: str | None = None
     wait: bool = False
+    why: str = "Waiting for memory: other conversations use what is here …"
 
 
 def make_plan(
@@ -97,6 +98,28 @@ def make_plan(
     return Plan(tuple(evict), None if to_gpu or not free.gpu else "cpu")
 
 
+def make_plan_beside(
+    run: str,
+    title: str,
+    need: int,
+    parameters: int,
+    free: machine.Memory,
+    residents: Sequence[Resident],
+    budget: int | None,
+) -> Plan:
+    """The same while ``run`` trains on the GPU, which is the run's alone: the CPU, or wait."""
+    here = [resident for resident in residents if not resident.on_gpu]
+    try:
+        plan = make_plan(title, need, parameters, machine.Memory(free.main), here, budget)
+    except MemoryShort:
+        return Plan(
+            wait=True,
+            why=f"“{run}” is training on the GPU, and {title} is too large for the memory beside "
+            "it: waiting for the run to end …",
+        )
+    return plan if plan.wait else replace(plan, device="cpu")
+
+
 @dataclass
 class _Seat:
     """A model's place at the table. ``users`` counts conversations that use or await it.
@@ -117,10 +140,16 @@ class Engine:
     """Answers conversations with any card, keeping what fits in memory.
 
     ``budget_bytes`` bounds the weights held; None means a share of what is free when asked.
+    ``training`` names the run that trains on this machine now, if there is one.
     """
 
-    def __init__(self, budget_bytes: int | None = None):
+    def __init__(
+        self,
+        budget_bytes: int | None = None,
+        training: Callable[[], str | None] = lambda: None,
+    ):
         self.budget_bytes = budget_bytes
+        self._training = training
         self._table: dict[str, _Seat] = {}
         self._guard = threading.Lock()  # the table and its counts; never held while working
         self._door = threading.Lock()  # one load at a time, or two would count on the same room
@@ -145,6 +174,8 @@ class Engine:
                     self._forget(seat)  # trained or fetched anew since: files are the truth
                 if seat.policy is None:
                     yield from self._load(seat, stop)
+                if (run := self._training()) is not None:
+                    yield Progress(f"“{run}” is training on this machine: replies take longer …")
                 if seat.policy is None:
                     yield Chunk("", 0, time.perf_counter() - start, "stop")
                 else:
@@ -226,7 +257,7 @@ class Engine:
             parameters = max(card.parameters, facts.parameters)
             need = max(card.memory_bytes, 2 * parameters)
             while (plan := self._make_room(card.title, need, parameters)).wait:
-                yield Progress("Waiting for memory: other conversations use what is here …")
+                yield Progress(plan.why)
                 if stop.wait(_POLL_SECONDS):
                     return
             yield from _bring_in(seat, folder, plan.device)
@@ -236,8 +267,10 @@ class Engine:
     def _make_room(self, title: str, need: int, parameters: int) -> Plan:
         """Plan with what is true now, and evict by it."""
         free = machine.memory()
+        run = self._training() if free.gpu else None
         with self._guard:
-            plan = make_plan(title, need, parameters, free, self._residents(), self.budget_bytes)
+            known = title, need, parameters, free, self._residents(), self.budget_bytes
+            plan = make_plan(*known) if run is None else make_plan_beside(run, *known)
             for name in plan.evict:
                 self._table[name].leaving = True
                 self._drop_if_done(self._table[name])
@@ -290,9 +323,10 @@ def _bring_in(seat: _Seat, folder: Path, device: str | None) -> Iterator[Progres
 
     worker = threading.Thread(target=work, name=f"load {seat.card.id}", daemon=True)
     worker.start()
+    beside = ", on the CPU beside the GPU" if device == "cpu" else ""
     try:
         while worker.is_alive():
-            yield Progress(f"Loading {seat.card.title} into memory …")
+            yield Progress(f"Loading {seat.card.title} into memory{beside} …")
             worker.join(_POLL_SECONDS)
     finally:
         worker.join()

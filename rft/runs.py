@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rft import data
+from rft.claim import device
 from rft.config import Config
 from rft.errors import InputError, StudioError
 from rft.journal import replace
@@ -81,6 +82,12 @@ def find(root: Path, id: str) -> Run:
         if folder.name == id:
             return Run(folder)
     raise InputError(f"There is no run {id!r}: it may have been deleted. Choose one of the list.")
+
+
+def training(root: Path) -> str | None:
+    """The title of the run that has the device now; None where none trains."""
+    holder = device(root).holder().get("run")
+    return Run(root / holder).title if holder else None
 
 
 def rename(run: Run, title: str) -> None:

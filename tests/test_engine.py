@@ -16,9 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from app import sharing
 from rft import machine, zoo
+from rft.dataset import bundled
 from rft.engine import Engine, Plan, Resident, make_plan
 from rft.errors import CheckpointError, InputError, MemoryShort
+from rft.presets import apply, preset
+from rft.runs import create
 from rft.types import Chunk, Decoding, Progress, Turn
 
 ASK = [Turn("user", "How many cubes are there?")]
@@ -311,3 +315,45 @@ def test_a_model_that_would_not_fit_alone() -> None:
         make_plan("m", 17_800_000_000, 8 * GB, machine.Memory(6_100_000_000), [], None)
     with pytest.raises(MemoryShort, match="on its GPU"):
         make_plan("m", 90 * GB, 8 * GB, machine.Memory(6 * GB, 24 * GB), [], None)
+
+
+# --- beside a run that trains ----------------------------------------------------------------
+
+
+def test_beside_a_run_on_the_gpu_a_checkpoint_answers_on_the_cpu(
+    trio: list[zoo.Card], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "memory", lambda: machine.Memory(8 << 30, 8 << 30))
+    engine = Engine(training=lambda: "Walk")
+    events = run(engine, trio[0])
+    assert "on the CPU" in said(events) and "“Walk” is training on this machine" in said(events)
+    assert [resident.device for resident in engine.loaded()] == ["cpu"] and text(events)
+
+
+def test_what_fits_only_the_gpu_waits_for_the_run_to_end(
+    trio: list[zoo.Card], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, training = [machine.Memory(1000, 1000)], ["Walk"]
+    monkeypatch.setattr(machine, "memory", lambda: free[0])
+    engine = Engine(training=lambda: training[0] if training else None)
+    events: list[Progress | Chunk] = []
+    stream = background(events, engine.stream(trio[0], ASK, SHORT, threading.Event()))
+    until(events, "waiting for the run to end")
+    assert "“Walk” is training on the GPU" in said(events) and not text(events)
+    free[0] = machine.Memory(8 << 30)
+    training.clear()
+    stream.join(timeout=60)
+    assert text(events)
+
+
+def test_a_run_that_needs_the_memory_gets_it_from_chat(
+    engine: Engine, trio: list[zoo.Card], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = bundled("counting", "train", 8, 2, 0)
+    made = create(tmp_path, apply(preset("few-shot-cpu"), samples=8), chosen.train, chosen.heldout)
+    assert sharing.spare(engine, made) == "", "there was nothing to release"
+    run(engine, trio[0])
+    monkeypatch.setattr(machine, "memory", lambda: machine.Memory(64 << 30))
+    assert sharing.spare(engine, made) == "" and names(engine) == ["a"]
+    monkeypatch.setattr(machine, "memory", lambda: machine.Memory(1 << 20))
+    assert "made room" in sharing.spare(engine, made) and names(engine) == []
