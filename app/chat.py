@@ -15,9 +15,10 @@ from urllib.parse import quote
 import gradio as gr
 
 from app import api, examples, picker, render
+from app.comparison import Comparisons
 from app.conversation import Conversation
 from app.faults import told
-from app.panel import Panel, decoding_of, panel, task_of
+from app.panel import FREE, Panel, decoding_of, panel, task_of
 from app.room import Room, prompt_note, verdict
 from rft import zoo
 from rft.errors import StudioError
@@ -46,7 +47,7 @@ class _Page:
     panel: Panel
 
 
-def tab(demo: gr.Blocks, room: Room) -> None:
+def tab(demo: gr.Blocks, room: Room, comparisons: Comparisons) -> None:
     """Lay out the chat and wire it to ``room``."""
     session = gr.BrowserState({}, storage_key=STORAGE_KEY, secret=STORAGE_SECRET)
     with gr.Row(elem_id="chat"):
@@ -54,7 +55,7 @@ def tab(demo: gr.Blocks, room: Room) -> None:
         with gr.Column(elem_id="talk"):
             with gr.Column(elem_id="scroll"):
                 transcript = _html(
-                    "transcript", "['example', 'resend', 'trial']", examples.welcome(None)
+                    "transcript", "['example', 'resend', 'trial', 'take']", examples.welcome(None)
                 )
                 live = _html("live", "['again']")
             composer = gr.MultimodalTextbox(
@@ -82,6 +83,7 @@ def tab(demo: gr.Blocks, room: Room) -> None:
     page = _Page(session, transcript, live, composer, foot, parcel, side)
     _wire_asking(page, room)
     _wire_rest(page, shelf, demo, room)
+    _wire_taking(page, room, comparisons)
     api.endpoint(room)
 
 
@@ -268,6 +270,23 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
     demo.load(restore, [session], first, **_PRIVATE).then(
         follow, [session], [page.live, page.composer], concurrency_limit=None, **_PRIVATE
     )
+
+
+def _wire_taking(page: _Page, room: Room, comparisons: Comparisons) -> None:
+    """What comes over from the Compare tab: a pane's question and reply, to go on with."""
+    side, session = page.panel, page.session
+
+    @told
+    def take(kept: dict[str, Any], event: gr.EventData) -> Any:
+        chat = room.open(kept.get("chat"))
+        chat = comparisons.to_chat(chat, event.comparison, int(event.pane))
+        ask, said = chat.exchanges[-1].ask, chat.exchanges[-1].said
+        card = room.card(said.card)
+        kept = {**kept, "chat": chat.id, "card": card.id}
+        return kept, *_drawn(room, chat), ask.task or FREE, picker.chosen(card, room.state(card))
+
+    taken = [session, page.transcript, page.live, side.task, side.card]
+    page.transcript.take(take, [session], taken, **_PRIVATE)
 
 
 def _drawn(room: Room, chat: Conversation) -> tuple[str, str]:

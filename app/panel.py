@@ -19,7 +19,7 @@ FREE = "free"
 PAPER = Decoding()
 LARGEST_SEED = 2**63 - 1  #: what torch takes
 
-_TASKS = {
+TASK_NAMES = {
     "Counting": "counting",
     "Structure": "structure",
     "Spatial": "spatial",
@@ -92,7 +92,7 @@ def panel() -> Panel:
         )
         with gr.Column(elem_id="settings"):
             task = gr.Radio(
-                list(_TASKS.items()),
+                list(TASK_NAMES.items()),
                 value="counting",
                 label="Task",
                 elem_id="task",
@@ -167,4 +167,12 @@ def _controls() -> tuple[Any, ...]:
     )
 
 
-__all__: Sequence[str] = ("FREE", "Panel", "decoding_of", "panel", "paper_values", "task_of")
+__all__: Sequence[str] = (
+    "FREE",
+    "TASK_NAMES",
+    "Panel",
+    "decoding_of",
+    "panel",
+    "paper_values",
+    "task_of",
+)

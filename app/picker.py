@@ -22,12 +22,6 @@ STATES = {
     "too-large": "too large",
     "unavailable": "unavailable",
 }
-_TYPED = (
-    '<form class="typed" data-do="typed"><label for="typed-card">Any folder or Hub id</label>'
-    '<div class="row"><input id="typed-card" name="card" autocomplete="off" spellcheck="false" '
-    'placeholder="/path/to/checkpoint   or   owner/name">'
-    '<button class="plain" type="submit">Use</button></div></form>'
-)
 
 
 def badge(card: Card) -> str:
@@ -58,10 +52,11 @@ def shelf(
     residents: Sequence[Resident] = (),
     *,
     listed_only: bool = False,
+    field: str = "typed-card",
 ) -> str:
     """All cards: the visitor's runs, then by task and stage; what is in memory; any other.
 
-    ``listed_only``: no other may be named here.
+    ``listed_only``: no other may be named here. ``field`` names where it is typed.
     """
     groups = [("Your runs", [card for card in cards if card.run])]
     for task in (*TASKS, None):
@@ -76,8 +71,17 @@ def shelf(
     )
     return (
         '<header><h2>Choose a checkpoint</h2><button class="tool" data-do="shut" '
-        f'aria-label="Close">{icon("close")}</button></header>{"" if listed_only else _TYPED}'
+        f'aria-label="Close">{icon("close")}</button></header>{"" if listed_only else _typed(field)}'
         f'{_loaded(residents)}<div class="groups">{sections}</div>'
+    )
+
+
+def _typed(field: str) -> str:
+    return (
+        f'<form class="typed" data-do="typed"><label for="{field}">Any folder or Hub id</label>'
+        f'<div class="row"><input id="{field}" name="card" autocomplete="off" spellcheck="false" '
+        'placeholder="/path/to/checkpoint   or   owner/name">'
+        '<button class="plain" type="submit">Use</button></div></form>'
     )
 
 

@@ -7,7 +7,7 @@ the page. Knows no component, no file and no model.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.conversation import Ask, Exchange, Said
@@ -39,18 +39,7 @@ class Verdict:
 
 def question(ask: Ask, index: int, address: Address) -> str:
     """What the person asked: images, words, and the prompt on demand."""
-    pictures = "".join(
-        f'<button class="shot" data-do="enlarge" aria-label="Enlarge image {n}">'
-        f'<img src="{plain(address(name))}" alt="{_picture_name(n, len(ask.images))}"></button>'
-        for n, name in enumerate(ask.images, 1)
-    )
-    strip = f'<div class="shots n{min(len(ask.images), 3)}">{pictures}</div>' if pictures else ""
-    prompt = ""
-    if ask.prompt != ask.question:
-        prompt = (
-            f'<details class="prompt" data-fold="p{index}"><summary>Prompt as sent</summary>'
-            f"<pre>{plain(ask.prompt)}</pre></details>"
-        )
+    strip, prompt = shots(ask.images, address), prompt_fold(ask, f"p{index}")
     edit = _action("edit", "edit", "Edit and ask again", index=index)
     return (
         f'<article class="ask" data-index="{index}" aria-label="You asked">{strip}'
@@ -61,21 +50,63 @@ def question(ask: Ask, index: int, address: Address) -> str:
 
 def answer(said: Said, index: int, verdict: Verdict | None = None, *, last: bool = False) -> str:
     """A reply in whatever state it is: waiting, thinking, answering, done, stopped, failed."""
-    reply = said.reply
     busy = said.end == "waiting"
-    parts = [_byline(said), _wait(said) if busy and not said.text else ""]
-    if reply.thinking:
-        parts.append(_thinking(said, reply, index))
-    parts.append(_spoken(reply, verdict if not busy else None, busy))
-    if said.end == "error":
-        parts.append(f'<p class="trouble" role="alert">{plain(said.note)}</p>')
-    elif said.end in _ENDS:
-        parts.append(f'<p class="end">{_ENDS[said.end]}</p>')
+    parts = [_byline(said), body(said, f"t{index}", verdict, _ENDS)]
     parts.append(_footer(said, index, verdict, last=last))
     return (
         f'<article class="said {said.end} stage-{_slug(said.stage)}" '
         f'data-index="{index}" aria-label="Reply" aria-busy="{str(busy).lower()}">'
         f"{''.join(parts)}</article>"
+    )
+
+
+def body(said: Said, fold: str, verdict: Verdict | None, ends: Mapping[str, str]) -> str:
+    """What was said: the wait, the reasoning in a fold of that name, the answer, how it ended.
+
+    ``ends`` has the sentences for ends that need one.
+    """
+    reply, busy = said.reply, said.end == "waiting"
+    parts = [_wait(said) if busy and not said.text else ""]
+    if reply.thinking:
+        parts.append(_thinking(said, reply, fold))
+    parts.append(_spoken(reply, verdict if not busy else None, busy))
+    if said.end == "error":
+        parts.append(f'<p class="trouble" role="alert">{plain(said.note)}</p>')
+    elif said.end in ends:
+        parts.append(f'<p class="end">{ends[said.end]}</p>')
+    return "".join(parts)
+
+
+def facts(said: Said) -> str:
+    """How it came: tokens, their speed, the time to the first."""
+    parts = []
+    if said.tokens:
+        parts.append(f"{said.tokens} tokens")
+    if (speed := said.tokens_per_s) is not None:
+        parts.append(f"{speed:.0f} tok/s" if speed >= 10 else f"{speed:.1f} tok/s")
+    if said.first_s is not None:
+        parts.append(f'<abbr title="time to first token">TTFT</abbr> {said.first_s:.2f} s')
+    spans = "".join(f"<span>{part}</span>" for part in parts)
+    return f'<span class="facts">{spans}</span>'
+
+
+def shots(images: Sequence[str], address: Address) -> str:
+    """A question's images, each to enlarge; "" where there are none."""
+    pictures = "".join(
+        f'<button class="shot" data-do="enlarge" aria-label="Enlarge image {n}">'
+        f'<img src="{plain(address(name))}" alt="{_picture_name(n, len(images))}"></button>'
+        for n, name in enumerate(images, 1)
+    )
+    return f'<div class="shots n{min(len(images), 3)}">{pictures}</div>' if pictures else ""
+
+
+def prompt_fold(ask: Ask, fold: str) -> str:
+    """The prompt as the model was given it; "" where it is the bare question."""
+    if ask.prompt == ask.question:
+        return ""
+    return (
+        f'<details class="prompt" data-fold="{fold}"><summary>Prompt as sent</summary>'
+        f"<pre>{plain(ask.prompt)}</pre></details>"
     )
 
 
@@ -143,7 +174,7 @@ def _wait(said: Said) -> str:
     )
 
 
-def _thinking(said: Said, reply: Reply, index: int) -> str:
+def _thinking(said: Said, reply: Reply, fold: str) -> str:
     open_now = said.end == "waiting" and reply.phase == "thinking"
     spent = said.thought_s
     if spent is None and said.first_s is not None:
@@ -155,7 +186,7 @@ def _thinking(said: Said, reply: Reply, index: int) -> str:
     else:
         title = f"Thought for {seconds(spent or 0)}"
     return (
-        f'<details class="think" data-fold="t{index}"{" open" if open_now else ""}>'
+        f'<details class="think" data-fold="{fold}"{" open" if open_now else ""}>'
         f'<summary>{title}</summary><div class="reasoning">{rich(reply.thinking)}</div></details>'
     )
 
@@ -198,23 +229,12 @@ def _mark(verdict: Verdict | None) -> str:
 
 
 def _footer(said: Said, index: int, verdict: Verdict | None, *, last: bool) -> str:
-    facts = []
-    if said.tokens:
-        facts.append(f"{said.tokens} tokens")
-    if (speed := said.tokens_per_s) is not None:
-        facts.append(f"{speed:.0f} tok/s" if speed >= 10 else f"{speed:.1f} tok/s")
-    if said.first_s is not None:
-        facts.append(f'<abbr title="time to first token">TTFT</abbr> {said.first_s:.2f} s')
-    spans = "".join(f"<span>{fact}</span>" for fact in facts)
     if said.end == "waiting":
-        return f'<footer><span class="facts">{spans}</span></footer>'
+        return f"<footer>{facts(said)}</footer>"
     tools = _action("again", "again", "Regenerate", index=index) if last else ""
     if said.text:
         tools = _action("copy", "copy", "Copy reply", text=said.text) + tools
-    return (
-        f'<footer><span class="facts">{spans}</span>{_rewards(verdict)}'
-        f'<span class="tools">{tools}</span></footer>'
-    )
+    return f'<footer>{facts(said)}{_rewards(verdict)}<span class="tools">{tools}</span></footer>'
 
 
 def _rewards(verdict: Verdict | None) -> str:

@@ -115,8 +115,11 @@ def variables() -> str:
 
 
 def css() -> str:
-    """The whole style sheet: variables, then assets/style.css and assets/train.css."""
-    sheets = [(ASSETS / name).read_text(encoding="utf-8") for name in ("style.css", "train.css")]
+    """The whole style sheet: variables, then then the sheets in assets."""
+    sheets = [
+        (ASSETS / name).read_text(encoding="utf-8")
+        for name in ("style.css", "train.css", "compare.css")
+    ]
     return variables() + "".join(sheets)
 
 

@@ -6,6 +6,7 @@ its folder; the browser keeps where its visitor looks, and the server nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -32,7 +33,7 @@ def tab(wires: Wires, sources: Sources, host: Host, engine: Engine) -> Page:
     return page
 
 
-def join(page: Page, talking: gr.Tab, training: gr.Tab) -> None:
+def join(page: Page, others: Sequence[gr.Tab], training: gr.Tab) -> None:
     """Look at the runs only while the tab is open, and at once when it is opened."""
     wires = page.wires
 
@@ -51,10 +52,11 @@ def join(page: Page, talking: gr.Tab, training: gr.Tab) -> None:
     )
     # In the browser alone: the page begins with Chat selected, and an answer to that which came
     # late would stop the timer of a visitor who has moved on.
-    talking.select(
-        None, None, [wires.timer], js="() => ({__type__: 'update', active: false})",
-        api_visibility="private",
-    )  # fmt: skip
+    for other in others:
+        other.select(
+            None, None, [wires.timer], js="() => ({__type__: 'update', active: false})",
+            api_visibility="private",
+        )  # fmt: skip
 
 
 __all__ = ("Page", "Wires", "join", "tab", "wires")

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from app import chat, theme, train
+from app import chat, compare, theme, train
+from app.comparison import Comparisons
 from app.drafts import Drafts
 from app.host import Host
 from app.icons import icon
@@ -45,20 +46,28 @@ def build(
     host, runs = host or Host(), (runs or ROOT).resolve()
     engine = Engine(training=lambda: training(runs))
     room = Room(Store(home.resolve()), zoo_file, engine, runs=runs, host=host)
+    comparisons = Comparisons(room, Store(beside(home)))
     with gr.Blocks(
         title=NAME, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
     ) as demo:
         gr.HTML(_header(), elem_id="top", apply_default_css=False, js_on_load=None)
-        wires = train.wires()
+        wires, compared = train.wires(), compare.session()
         with gr.Tabs(selected="chat", overflow_behavior="wrap", elem_id="tabs"):
             with gr.Tab("Chat", id="chat", elem_id="tab-chat") as talking:
-                chat.tab(demo, room)
+                chat.tab(demo, room, comparisons)
+            with gr.Tab("Compare", id="compare", elem_id="tab-compare") as comparing:
+                compare.tab(compared, comparisons, comparing)
             with gr.Tab("Train", id="train", elem_id="tab-train") as teaching:
                 sources = Sources(Drafts(home.resolve().parent / "drafts"), runs)
                 page = train.tab(wires, sources, host, engine)
-        train.join(page, talking, teaching)
+        train.join(page, [talking, comparing], teaching)
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
     return demo
+
+
+def beside(home: Path) -> Path:
+    """Where comparisons are kept: a sibling of the conversations' folder."""
+    return home.resolve().parent / "comparisons"
 
 
 def launch_options(home: Path = HOME, runs: Path = ROOT) -> dict[str, Any]:
@@ -68,7 +77,9 @@ def launch_options(home: Path = HOME, runs: Path = ROOT) -> dict[str, Any]:
         "head": _head(),
         "favicon_path": theme.ASSETS / "favicon.svg",
         "footer_links": [],
-        "allowed_paths": [str(home.resolve()), str(runs.resolve()), str(PLOTLY)],
+        "allowed_paths": [
+            str(path) for path in (home.resolve(), beside(home), runs.resolve(), PLOTLY)
+        ],
         "max_file_size": "64mb",
         "run_history": False,
         "ssr_mode": False,

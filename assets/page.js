@@ -28,7 +28,7 @@
     });
     function send(name, data) {
       if (["example", "again", "resend", "wipe"].includes(name)) { folds.clear(); pinned = true; }
-      if (name === "choose") $("#zoo")?.hidePopover();
+      if (name === "choose") element.querySelector("[popover]")?.hidePopover();
       if (name === "example") document.body.classList.remove("settings-open");
       trigger(name, data);
     }
@@ -82,8 +82,9 @@
   /* --- actions --------------------------------------------------------------------------- */
 
   const actions = {
-    browse: () => $("#zoo")?.showPopover(),
-    shut: () => $("#zoo")?.hidePopover(),
+    browse: (button) => document.getElementById(button.dataset.opens ?? "zoo")?.showPopover(),
+    shut: (button) => button.closest("[popover]")?.hidePopover(),
+    take: (button) => toChat({ do: "take", comparison: button.dataset.comparison, pane: button.dataset.pane }),
     settings(button) {
       const open = document.body.classList.toggle("settings-open");
       button.setAttribute("aria-expanded", String(open));
@@ -146,6 +147,13 @@
     },
   };
 
+  function toChat(detail) { // to that tab, and what goes on there
+    $("#tabs [role=tablist] [data-tab-id='chat']")?.click();
+    keep("studio-tab", "chat");
+    const inside = document.querySelectorAll("#transcript *");
+    fire(inside[inside.length - 1], detail);
+  }
+
   function copyByHand(text) { // where the clipboard is closed to pages: plain http on a network
     const area = Object.assign(document.createElement("textarea"), { value: text });
     document.body.append(area);
@@ -207,5 +215,5 @@
   new MutationObserver(dress).observe(document.body, { attributeFilter: ["class"] });
   dress();
 
-  window.studio = { wire, save };
+  window.studio = { wire, save, toChat };
 })();

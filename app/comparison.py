@@ -1,0 +1,220 @@
+"""What happens in a comparison: who is asked, asking all at once, writing, keeping, moving on.
+
+A comparison is kept as a conversation whose exchanges stand side by side and not one after the
+other: one question, in each exchange another checkpoint's prompt and reply. So it lies in a
+store like Chat's, and a pane of it can go on there. Knows no component.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.abreast import Part, abreast
+from app.conversation import Ask, Conversation, End, Exchange, Said
+from app.room import Room, checked
+from app.store import Store
+from app.theme import STAGES
+from app.writing import beginning
+from rft import zoo
+from rft.errors import InputError, StudioError
+from rft.example import answer_fault
+from rft.images import open_images
+from rft.prompts import prompt
+from rft.records import unwrap
+from rft.types import Decoding, Picture, Problem, TaskName
+
+FEWEST, MOST = 2, 4  #: panes
+_USUAL = 3  # of them, where nobody has chosen
+_STAGES = list(STAGES)
+
+
+@dataclass
+class Comparisons:
+    """The comparisons in ``store``, asked of the checkpoints of Chat's ``room``."""
+
+    room: Room
+    store: Store
+
+    def open(self, id: object) -> Conversation:
+        """The comparison as it stands; what nobody writes any more is marked lost."""
+        found = self.store.load(id)
+        return found if self.room.desk.busy(found.id) else _ended(found, "lost")
+
+    def free(self, id: object) -> None:
+        """InputError while the comparison is being written."""
+        if isinstance(id, str) and self.room.desk.busy(id):
+            raise InputError("A comparison is still under way. Stop it, or wait for its end.")
+
+    def lineup(self, wanted: object, task: TaskName | None) -> list[zoo.Card]:
+        """The cards that a visitor chose, but for those that are gone; else the task's own."""
+        chosen = []
+        for name in wanted if isinstance(wanted, list) else ():
+            try:
+                chosen.append(self.room.card(name))
+            except StudioError:
+                continue  # moved or deleted since: nothing to trouble a visitor with who arrives
+        return chosen[:MOST] if len(chosen) >= FEWEST else self._usual(task)
+
+    def _usual(self, task: TaskName | None) -> list[zoo.Card]:
+        """A base beside what was taught the task, of what can answer here without a download."""
+        memory = self.room.engine.memory()
+        here = [
+            card
+            for card in self.room.cards()
+            if zoo.state(card, memory).kind in ("bundled", "cached")
+        ]
+        base = [card for card in here if card.stage == "base"][:1]
+        rest = [card for card in here if card not in base]
+        taught = [card for card in rest if card.task == task]
+        taught.sort(key=lambda card: _STAGES.index(card.stage) if card.stage else len(_STAGES))
+        found = [*base, *taught][:_USUAL]
+        return [*found, *(card for card in rest if card not in found)][: max(FEWEST, len(found))]
+
+    def placed(self, cards: Sequence[zoo.Card], place: int, text: object) -> list[zoo.Card]:
+        """With the card of that name in a pane, or in a new one behind the last."""
+        card = self.room.card(text)
+        others = [*cards[:place], *cards[place + 1 :]]
+        if any(card.id == other.id for other in others):
+            raise InputError(f"{card.title} is in another pane already: choose another one.")
+        if place >= MOST:
+            raise InputError(f"{MOST} panes are the most: remove one first.")
+        return [*cards[:place], card, *cards[place + 1 :]]
+
+    def ask(
+        self,
+        cards: Sequence[zoo.Card],
+        question: str,
+        pictures: Sequence[Picture],
+        task: TaskName | None,
+        gold: str = "",
+        *,
+        owner: str = "",
+    ) -> Conversation:
+        """One question to all. InputError says what is wrong with it.
+
+        A card that cannot be asked fails in its own pane.
+        """
+        text = checked(question)
+        right = _gold(task, text, gold)
+        made = self.store.new()
+        ask = Ask(text, text, self.store.keep(made.id, open_images(pictures)), task, gold=right)
+        made = replace(made, exchanges=tuple(self._posed(card, ask) for card in cards))
+        self.store.save(made)
+        self.room.desk.reserve(made.id, owner)
+        return made
+
+    def ask_problem(
+        self, cards: Sequence[zoo.Card], problem: Problem, *, owner: str = ""
+    ) -> Conversation:
+        """A question whose gold answer is known."""
+        words = problem.question, problem.images, problem.task, problem.answer
+        return self.ask(cards, *words, owner=owner)
+
+    def again(
+        self, cards: Sequence[zoo.Card], last: Conversation, *, owner: str = ""
+    ) -> Conversation:
+        """The last question once more, to the checkpoints chosen now."""
+        if last.last is None:
+            raise InputError("There is no question to ask again yet.")
+        ask = last.last.ask
+        pictures = [self.store.picture(last.id, name) for name in ask.images]
+        return self.ask(cards, ask.question, pictures, ask.task, ask.gold or "", owner=owner)
+
+    def write(self, id: object, decoding: Decoding, *, owner: str = "") -> Iterator[Conversation]:
+        """The comparison while its replies are being written, until all are; kept throughout."""
+        made = self.store.load(id)
+        stop = self.room.desk.take(made.id, owner)
+        if stop is None:  # another tab's by now
+            yield self.open(id)
+            return
+        try:
+            made = self.store.load(id)  # as it stands, now that nobody else changes it
+            waiting, parts = self._parts(made)
+            kept = 0
+            with closing(abreast(self.room.engine, parts, decoding, stop)) as stream:
+                for said in stream:
+                    made = _saying(made, dict(zip(waiting, said, strict=True)))
+                    if (ended := sum(one.end != "waiting" for one in said)) > kept:
+                        kept = ended
+                        self.store.save(made)
+                    yield made
+        finally:
+            try:
+                if made != (whole := _ended(made, "stop")):
+                    self.store.save(whole)
+            finally:
+                self.room.desk.leave(made.id)
+
+    def stop(self, id: object) -> Conversation:
+        """End all replies: those being written within a token, those in the queue at once."""
+        made = self.store.load(id)
+        if not self.room.desk.stop(made.id) and made != (whole := _ended(made, "stop")):
+            made = whole
+            self.store.save(made)
+        return made
+
+    def to_chat(self, chat: Conversation, id: object, place: int) -> Conversation:
+        """The conversation with a pane's exchange added, its images copied."""
+        found = self.open(id)
+        if not 0 <= place < len(found.exchanges):
+            raise InputError("That comparison is no longer kept: ask again.")
+        ask, said = found.exchanges[place].ask, found.exchanges[place].said
+        if said.end == "waiting" or self.room.desk.busy(chat.id):
+            raise InputError("A reply is still being written. Stop it, or wait for its end.")
+        pictures: list[Path] = [self.store.picture(found.id, name) for name in ask.images]
+        names = self.room.store.keep(chat.id, open_images(pictures))
+        chat = chat.asking(replace(ask, images=names), said)
+        self.room.store.save(chat)
+        return chat
+
+    def _posed(self, card: zoo.Card, ask: Ask) -> Exchange:
+        try:
+            self.room.ready(card)
+            words = prompt(card, ask.task, ask.question, ask.kind)
+        except StudioError as error:
+            return Exchange(ask, replace(beginning(card), end="error", note=str(error)))
+        waiting = replace(beginning(card), note="Waiting for its turn")
+        return Exchange(replace(ask, prompt=words), waiting)
+
+    def _parts(self, made: Conversation) -> tuple[list[int], list[Part]]:
+        """The panes that wait for a reply, and what is asked of whom in each."""
+        waiting, parts = [], []
+        for place, exchange in enumerate(made.exchanges):
+            if exchange.said.end == "waiting":
+                alone = replace(made, exchanges=(exchange,))
+                turns = alone.turns(lambda name: self.store.picture(made.id, name))
+                waiting.append(place)
+                parts.append(Part(self.room.card(exchange.said.card), tuple(turns)))
+        return waiting, parts
+
+
+def _saying(made: Conversation, said: dict[int, Said]) -> Conversation:
+    exchanges = enumerate(made.exchanges)
+    return replace(
+        made, exchanges=tuple(replace(one, said=said.get(n, one.said)) for n, one in exchanges)
+    )
+
+
+def _ended(made: Conversation, end: End) -> Conversation:
+    """With the replies that are still waited for ended."""
+    said = {
+        place: replace(exchange.said, end=end, note="", done=None)
+        for place, exchange in enumerate(made.exchanges)
+        if exchange.said.end == "waiting"
+    }
+    return _saying(made, said) if said else made
+
+
+def _gold(task: TaskName | None, question: str, typed: str) -> str | None:
+    """The gold answer as typed; None where none was, InputError where no reply could match it."""
+    answer = unwrap(typed).strip()
+    if not answer:
+        return None
+    if task is None:
+        raise InputError("A task's rewards judge an answer: choose the task, or leave it empty.")
+    if fault := answer_fault(task, question, answer):
+        raise InputError(f"The question {fault}")
+    return answer

@@ -1,0 +1,203 @@
+"""Several checkpoints asked at once: the bundled ones and a tiny untrained one, truly run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app import beside
+from app.abreast import Part, abreast
+from app.comparison import FEWEST, MOST, Comparisons
+from app.conversation import Ask, Conversation, Exchange, Said
+from app.examples import EXAMPLES, example
+from app.host import Host
+from app.room import Room, verdict
+from app.store import Store
+from rft import zoo
+from rft.engine import Engine
+from rft.errors import InputError
+from rft.types import Decoding, Turn
+
+SHORT = Decoding(seed=0, max_new_tokens=24)
+LONG = Decoding(seed=0, max_new_tokens=2000)
+TURNS = (Turn("user", "How many?"),)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def them(engine: Engine, tmp_path: Path) -> Comparisons:
+    room = Room(Store(tmp_path / "chats"), engine=engine, runs=tmp_path / "runs")
+    return Comparisons(room, Store(tmp_path / "comparisons"))
+
+
+@pytest.fixture(scope="module")
+def endless(tiny: Path) -> zoo.Card:
+    """An untrained one, which seldom ends by itself."""
+    return zoo.card_for(str(tiny))
+
+
+def ends(made: Conversation) -> list[str]:
+    return [exchange.said.end for exchange in made.exchanges]
+
+
+def texts(made: Conversation) -> list[str]:
+    return [exchange.said.text for exchange in made.exchanges]
+
+
+def test_both_are_written_side_by_side_and_judged(them: Comparisons) -> None:
+    cards = them.lineup(None, "counting")
+    assert [card.id for card in cards] == ["tiny-base", "tiny-counting-cot-sft"]
+    problem = example("counting-id").problem
+    made = them.ask_problem(cards, problem)
+    assert "think" in made.exchanges[0].ask.prompt
+    for _ in them.write(made.id, SHORT):  # once, so that both are in memory
+        pass
+    made = them.again(cards, made)
+    together = 0
+    for made in them.write(made.id, Decoding(seed=0)):
+        together += min(bool(e.said.text) and e.said.end == "waiting" for e in made.exchanges)
+    assert together, "one was written after the other"
+    assert ends(made) == ["eos", "eos"]
+    judged = verdict(made.exchanges[1])
+    assert judged is not None and judged.right and judged.gold == problem.answer
+    assert them.open(made.id) == made  # kept as a file
+    again = them.again(cards, made)
+    for again in them.write(again.id, Decoding(seed=0)):
+        pass
+    assert texts(again) == texts(made)  # the same seed
+
+
+def test_one_that_fails_lets_the_other_finish(them: Comparisons, tmp_path: Path) -> None:
+    good = them.lineup(None, "counting")[0]
+    gone = replace(good, id="gone", title="Gone", where=str(tmp_path / "gone"))
+    parts = [Part(gone, TURNS), Part(good, TURNS)]
+    *_, last = abreast(them.room.engine, parts, SHORT, threading.Event())
+    assert last[0].end == "error" and "gone is missing" in last[0].note
+    assert last[1].end in ("eos", "length") and last[1].text
+
+
+def test_one_that_cannot_be_asked_says_why_in_its_pane(them: Comparisons) -> None:
+    good, far = them.lineup(None, "counting")[0], them.room.card("qwen2-vl-2b")
+    made = them.ask([far, good], "How many?", [], "counting")
+    assert made.exchanges[0].said.end == "error" and made.exchanges[0].said.note
+    for made in them.write(made.id, SHORT):
+        pass
+    assert ends(made)[1] in ("eos", "length")
+
+
+def test_a_bug_in_one_surfaces_when_the_others_have_ended(
+    them: Comparisons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = them.lineup(None, "counting")[0]
+    parts = [Part(good, (Turn("user", 7),)), Part(them.room.card("tiny-counting-cot-sft"), TURNS)]  # type: ignore[arg-type]
+    last: tuple[Said, ...] = ()
+    with pytest.raises((TypeError, AttributeError)):
+        for last in abreast(them.room.engine, parts, SHORT, threading.Event()):
+            pass
+    assert last[0].end == "error" and last[1].end in ("eos", "length")
+
+
+def test_stop_ends_all_within_a_token(them: Comparisons, endless: zoo.Card) -> None:
+    card = them.lineup(None, "counting")[0]
+    stop = threading.Event()
+    stopped_at: tuple[Said, ...] = ()
+    last: tuple[Said, ...] = ()
+    # One card twice: the second waits for the first one's model, and is stopped there.
+    parts = [Part(endless, TURNS), Part(endless, TURNS), Part(card, TURNS)]
+    for last in abreast(them.room.engine, parts, LONG, stop):
+        if not stop.is_set() and max(said.tokens for said in last[:2]) > 4:
+            stopped_at = last
+            stop.set()
+            began = time.monotonic()
+    assert time.monotonic() - began < 5
+    assert [said.end for said in last[:2]] == ["stop", "stop"]
+    more = [now.tokens - then.tokens for now, then in zip(last, stopped_at, strict=True)]
+    assert max(more[:2]) < 60
+
+
+def test_who_goes_away_stops_it_and_what_came_is_kept(them: Comparisons, endless: zoo.Card) -> None:
+    made = them.ask([endless, them.lineup(None, "counting")[0]], "How many?", [], None)
+    with closing(them.write(made.id, LONG)) as stream:  # type: ignore[type-var]
+        for made in stream:
+            if made.exchanges[0].said.tokens > 4:
+                break
+    kept = them.open(made.id)
+    assert kept.exchanges[0].said.end == "stop" and kept.exchanges[0].said.text
+    assert "waiting" not in ends(kept) and not them.room.desk.busy(made.id)
+
+
+def test_stopped_in_the_queue(them: Comparisons) -> None:
+    made = them.ask(them.lineup(None, "counting"), "How many?", [], None)
+    with pytest.raises(InputError):
+        them.free(made.id)
+    assert ends(them.stop(made.id)) == ["stop", "stop"]
+    *_, last = them.write(made.id, SHORT)
+    assert ends(last) == ["stop", "stop"] and not any(texts(last))
+
+
+def test_a_pane_goes_on_in_chat(them: Comparisons) -> None:
+    cards = them.lineup(None, "counting")
+    made = them.ask_problem(cards, example("counting-id").problem)
+    with pytest.raises(InputError):
+        them.to_chat(them.room.store.new(), made.id, 0)  # nobody has written it yet
+    for made in them.write(made.id, SHORT):
+        pass
+    chat = them.to_chat(them.room.store.new(), made.id, 1)
+    assert chat.last is not None
+    assert chat.last.said == made.exchanges[1].said and chat.last.ask.gold
+    assert them.room.open(chat.id) == chat
+    assert [them.room.store.picture(chat.id, n).is_file() for n in chat.last.ask.images] == [True]
+    with pytest.raises(InputError):
+        them.to_chat(chat, made.id, 7)
+    with pytest.raises(InputError):
+        them.to_chat(chat, "../../etc", 0)
+
+
+def test_panes_are_chosen_within_bounds(them: Comparisons, endless: zoo.Card) -> None:
+    cards = them.lineup(None, "counting")
+    assert len(them.lineup(["gone", "tiny-base"], "structure")) == FEWEST  # the task's own
+    more = them.placed(cards, len(cards), endless.id)
+    assert [card.id for card in them.lineup([card.id for card in more], None)][-1] == endless.id
+    with pytest.raises(InputError, match="another pane"):
+        them.placed(cards, 1, "tiny-base")
+    with pytest.raises(InputError, match="most"):
+        them.placed([*more, them.room.card("qwen2-vl-2b")], MOST, "qwen2-vl-7b")
+    theirs = replace(them, room=replace(them.room, host=Host(public=True)))
+    with pytest.raises(InputError, match="public"):
+        theirs.placed(cards, 1, endless.id)
+
+
+def test_gold_answers_are_checked(them: Comparisons) -> None:
+    cards = them.lineup(None, "counting")
+    with pytest.raises(InputError, match="integer"):
+        them.ask(cards, "How many?", [], "counting", "two")
+    with pytest.raises(InputError, match="choose the task"):
+        them.ask(cards, "How many?", [], None, "2")
+    for item in EXAMPLES:  # those of the examples are faultless
+        made = them.ask_problem(cards, item.problem)
+        assert made.exchanges[0].ask.gold == item.problem.answer
+        them.stop(made.id)
+
+
+def test_what_a_model_wrote_is_inert(them: Comparisons) -> None:
+    bad = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    cards = them.lineup(None, "counting")
+    said = [
+        Said(f"<think>{bad}</think><answer>{bad}{n}</answer>", "eos", card.id, bad, tokens=3)
+        for n, card in enumerate(cards)
+    ]
+    ask = Ask(bad, f"{bad} prompt", (), "counting", gold=bad)
+    made = Conversation("x" * 22, tuple(Exchange(ask, one) for one in said))
+    verdicts = [verdict(exchange) for exchange in made.exchanges]
+    drawn = beside.panes(cards, made, verdicts, MOST, FEWEST) + beside.asked(made, str)
+    assert "<script" not in drawn and "<img" not in drawn
+    assert "Their answers differ." in drawn and drawn.count("Different answer") == 2
