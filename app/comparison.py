@@ -43,9 +43,13 @@ class Comparisons:
         found = self.store.load(id)
         return found if self.room.desk.busy(found.id) else _ended(found, "lost")
 
+    def busy(self, id: object) -> bool:
+        """Whether the comparison is being written, or waits to be."""
+        return isinstance(id, str) and self.room.desk.busy(id)
+
     def free(self, id: object) -> None:
         """InputError while the comparison is being written."""
-        if isinstance(id, str) and self.room.desk.busy(id):
+        if self.busy(id):
             raise InputError("A comparison is still under way. Stop it, or wait for its end.")
 
     def lineup(self, wanted: object, task: TaskName | None) -> list[zoo.Card]:

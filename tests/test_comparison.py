@@ -53,26 +53,28 @@ def texts(made: Conversation) -> list[str]:
     return [exchange.said.text for exchange in made.exchanges]
 
 
+def whole(them: Comparisons, made: Conversation, decoding: Decoding = SHORT) -> Conversation:
+    *_, last = them.write(made.id, decoding)
+    return last
+
+
 def test_both_are_written_side_by_side_and_judged(them: Comparisons) -> None:
     cards = them.lineup(None, "counting")
     assert [card.id for card in cards] == ["tiny-base", "tiny-counting-cot-sft"]
     problem = example("counting-id").problem
     made = them.ask_problem(cards, problem)
     assert "think" in made.exchanges[0].ask.prompt
-    for _ in them.write(made.id, SHORT):  # once, so that both are in memory
-        pass
-    made = them.again(cards, made)
-    together = 0
-    for made in them.write(made.id, Decoding(seed=0)):
-        together += min(bool(e.said.text) and e.said.end == "waiting" for e in made.exchanges)
-    assert together, "one was written after the other"
+    whole(them, made)  # once, so that both are in memory
+    seen = list(them.write(them.again(cards, made).id, Decoding(seed=0)))
+    assert any(
+        all(one.said.text and one.said.end == "waiting" for one in each.exchanges) for each in seen
+    ), "one was written after the other"
+    made = seen[-1]
     assert ends(made) == ["eos", "eos"]
     judged = verdict(made.exchanges[1])
     assert judged is not None and judged.right and judged.gold == problem.answer
     assert them.open(made.id) == made  # kept as a file
-    again = them.again(cards, made)
-    for again in them.write(again.id, Decoding(seed=0)):
-        pass
+    again = whole(them, them.again(cards, made), Decoding(seed=0))
     assert texts(again) == texts(made)  # the same seed
 
 
@@ -89,9 +91,7 @@ def test_one_that_cannot_be_asked_says_why_in_its_pane(them: Comparisons) -> Non
     good, far = them.lineup(None, "counting")[0], them.room.card("qwen2-vl-2b")
     made = them.ask([far, good], "How many?", [], "counting")
     assert made.exchanges[0].said.end == "error" and made.exchanges[0].said.note
-    for made in them.write(made.id, SHORT):
-        pass
-    assert ends(made)[1] in ("eos", "length")
+    assert ends(whole(them, made))[1] in ("eos", "length")
 
 
 def test_a_bug_in_one_surfaces_when_the_others_have_ended(
@@ -101,8 +101,8 @@ def test_a_bug_in_one_surfaces_when_the_others_have_ended(
     parts = [Part(good, (Turn("user", 7),)), Part(them.room.card("tiny-counting-cot-sft"), TURNS)]  # type: ignore[arg-type]
     last: tuple[Said, ...] = ()
     with pytest.raises((TypeError, AttributeError)):
-        for last in abreast(them.room.engine, parts, SHORT, threading.Event()):
-            pass
+        for seen in abreast(them.room.engine, parts, SHORT, threading.Event()):
+            last = seen
     assert last[0].end == "error" and last[1].end in ("eos", "length")
 
 
@@ -127,8 +127,8 @@ def test_stop_ends_all_within_a_token(them: Comparisons, endless: zoo.Card) -> N
 def test_who_goes_away_stops_it_and_what_came_is_kept(them: Comparisons, endless: zoo.Card) -> None:
     made = them.ask([endless, them.lineup(None, "counting")[0]], "How many?", [], None)
     with closing(them.write(made.id, LONG)) as stream:  # type: ignore[type-var]
-        for made in stream:
-            if made.exchanges[0].said.tokens > 4:
+        for grown in stream:
+            if grown.exchanges[0].said.tokens > 4:
                 break
     kept = them.open(made.id)
     assert kept.exchanges[0].said.end == "stop" and kept.exchanges[0].said.text
@@ -140,7 +140,7 @@ def test_stopped_in_the_queue(them: Comparisons) -> None:
     with pytest.raises(InputError):
         them.free(made.id)
     assert ends(them.stop(made.id)) == ["stop", "stop"]
-    *_, last = them.write(made.id, SHORT)
+    last = whole(them, made)
     assert ends(last) == ["stop", "stop"] and not any(texts(last))
 
 
@@ -149,8 +149,7 @@ def test_a_pane_goes_on_in_chat(them: Comparisons) -> None:
     made = them.ask_problem(cards, example("counting-id").problem)
     with pytest.raises(InputError):
         them.to_chat(them.room.store.new(), made.id, 0)  # nobody has written it yet
-    for made in them.write(made.id, SHORT):
-        pass
+    made = whole(them, made)
     chat = them.to_chat(them.room.store.new(), made.id, 1)
     assert chat.last is not None
     assert chat.last.said == made.exchanges[1].said and chat.last.ask.gold

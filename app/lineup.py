@@ -1,0 +1,87 @@
+"""Whom the Compare tab compares, as its visitor chooses; and the tab as it was left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from app import picker
+from app.comparison import FEWEST, Comparisons
+from app.facing import PRIVATE, Page, draw, idle, task_kept
+from app.faults import told
+from rft import zoo
+
+
+def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
+    """Choosing whom to compare, and the page's own state."""
+    session, line = page.session, [page.session, page.panes]
+
+    @told
+    def browse(kept: dict[str, Any], event: gr.EventData) -> Any:
+        kept = {**kept, "pane": int(event.pane)}
+        known = all.room.cards()
+        cards = all.lineup(kept.get("cards"), task_kept(kept))
+        chosen = cards[kept["pane"]].id if kept["pane"] < len(cards) else ""
+        free = all.room.engine.memory()
+        states = {item.id: zoo.state(item, free) for item in known}
+        ways: Any = {"listed_only": all.room.host.public, "field": "typed-pane"}
+        return kept, picker.shelf(known, states, chosen, **ways)
+
+    @told
+    def choose(kept: dict[str, Any], event: gr.EventData) -> Any:
+        all.free(kept.get("last"))
+        cards = all.lineup(kept.get("cards"), task_kept(kept))
+        return lined_up(kept, all.placed(cards, int(kept.get("pane", 0)), event.card))
+
+    @told
+    def drop(kept: dict[str, Any], event: gr.EventData) -> Any:
+        all.free(kept.get("last"))
+        cards = all.lineup(kept.get("cards"), task_kept(kept))
+        left = [card for place, card in enumerate(cards) if place != int(event.pane)]
+        return lined_up(kept, left if len(left) >= FEWEST else cards)
+
+    def lined_up(kept: dict[str, Any], cards: list[zoo.Card]) -> Any:
+        kept = {**kept, "cards": [card.id for card in cards]}
+        return kept, draw(all, kept, all.open(kept.get("last")))[1]
+
+    @told
+    def turn(kept: dict[str, Any], task: str) -> Any:
+        kept = {**kept, "task": task}
+        if all.busy(kept.get("last")):
+            return kept, gr.skip()
+        return kept, draw(all, kept, all.open(kept.get("last")))[1]
+
+    @told
+    def restore(kept: dict[str, Any]) -> Any:
+        made = all.open(kept.get("last"))
+        busy = all.busy(made.id)
+        drawn = (gr.skip(), gr.skip(), gr.skip()) if busy else (*draw(all, kept, made), idle())
+        return *drawn, kept.get("task") or "counting", kept.get("seed", 0)
+
+    @told
+    def follow(kept: dict[str, Any]) -> Iterator[Any]:
+        # A reload in the middle of it: the old tab's generator ends it in a moment.
+        last = kept.get("last") or ""
+        if not all.busy(last):
+            yield gr.skip(), gr.skip(), gr.skip()  # nothing to follow
+            return
+        while all.busy(last):
+            time.sleep(0.2)
+            yield gr.skip(), gr.skip(), gr.skip()
+        yield *draw(all, kept, all.open(last)), idle()
+
+    page.panes.browse(browse, [session], [session, page.shelf], **PRIVATE)
+    page.shelf.choose(choose, [session], line, **PRIVATE)
+    page.panes.drop(drop, [session], line, **PRIVATE)
+    page.task.input(turn, [session, page.task], line, **PRIVATE)
+    page.seed.change(
+        None, [session, page.seed], [session], js="(kept, seed) => ({...kept, seed})",
+        api_visibility="private",
+    )  # fmt: skip
+    shown = [page.asked, page.panes, page.composer]
+    opened.select(restore, [session], [*shown, page.task, page.seed], **PRIVATE).then(
+        follow, [session], shown, concurrency_limit=None, **PRIVATE
+    )

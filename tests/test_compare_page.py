@@ -1,0 +1,162 @@
+"""The Compare tab in a real browser, with the bundled checkpoints. Screenshots go to screenshots/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from page import Served, serving
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from test_browser import (
+    ARGUMENTS,
+    NARROW,
+    SLOW_MS,
+    WIDE,
+    _note_stranger,
+    chromium,
+    shoot,
+    sideways,
+)
+
+from app.host import LISTED_ONLY, Host
+from rft.scenes import make
+
+EXAMPLE = "Ask the example: Visual counting, as trained"
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    path = chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("compare") / "chats") as served:
+        yield served
+
+
+@pytest.fixture
+def visit(chrome: Browser, studio: Served) -> Iterator[Visit]:
+    """Open the Compare tab as a new visitor; afterwards, see that nothing went wrong unseen."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+    strangers: list[str] = []
+
+    def open_tab(size: dict[str, int] = WIDE, *, dark: bool = False, url: str = studio.url) -> Page:
+        scheme = "dark" if dark else "light"
+        context = chrome.new_context(viewport=size, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(SLOW_MS)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: _note_stranger(request.url, strangers))
+        page.goto(url)
+        page.get_by_role("tab", name="Compare").click()
+        expect(page.locator("#c-panes .pane")).to_have_count(2, timeout=SLOW_MS)
+        return page
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert not faults, "the page's own script failed"
+    assert not strangers, "a request left the machine"
+
+
+def finished(page: Page, count: int = 2) -> None:
+    done = page.locator("#c-panes article.said:not(.waiting)")
+    expect(done).to_have_count(count, timeout=SLOW_MS)
+    expect(page.locator("#c-composer .submit-button")).to_be_visible()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("name", "size"), [("wide", WIDE), ("narrow", NARROW)])
+def test_an_example_in_two_panes(visit: Visit, name: str, size: dict[str, int], dark: bool) -> None:
+    page = visit(size, dark=dark)
+    look = f"{name}-{'dark' if dark else 'light'}"
+    assert sideways(page) <= 0
+    shoot(page, f"compare-empty-{look}")
+    page.get_by_label(EXAMPLE).click()
+    finished(page)
+    expect(page.locator(".asked .gold")).to_contain_text("gold")
+    expect(page.locator(".pane .verdict.right")).not_to_have_count(0)
+    expect(page.locator(".pane").last.locator(".why li")).to_have_count(3)
+    expect(page.locator(".pane").last.locator(".why")).to_contain_text("as gold")
+    expect(page.locator(".pane").last.locator("footer")).to_contain_text("TTFT")
+    expect(page.locator(".agreement")).to_be_visible()
+    assert sideways(page) <= 0
+    shoot(page, f"compare-done-{look}")
+
+
+def test_it_survives_a_reload_and_goes_on_in_chat(visit: Visit) -> None:
+    page = visit()
+    page.get_by_label(EXAMPLE).click()
+    finished(page)
+    said = page.locator(".pane .answer .value").all_inner_texts()
+    page.reload()
+    expect(page.locator("#c-panes article.said")).to_have_count(2, timeout=SLOW_MS)
+    assert page.locator(".pane .answer .value").all_inner_texts() == said
+    page.locator(".pane").last.get_by_role("button", name="Open in Chat").click()
+    expect(page.locator("#transcript article.ask .question")).to_be_visible()
+    expect(page.locator("#live .answer .value")).to_have_text(said[-1])
+    expect(page.locator("#card h2")).to_have_text("Tiny counting, CoT-SFT")
+    page.locator("#composer textarea").fill("And how many are red?")
+    page.locator("#composer textarea").press("Enter")
+    expect(page.locator("#transcript article.ask")).to_have_count(2)
+    expect(page.locator("#live article.said:not(.waiting)")).to_be_visible(timeout=SLOW_MS)
+
+
+def test_a_question_of_ones_own_to_three_stopped_and_asked_again(
+    visit: Visit, tiny: Path, tmp_path: Path
+) -> None:
+    page = visit()
+    image, file = make("counting", "id", 3).images[0], tmp_path / "scene.png"
+    assert isinstance(image, Image.Image)
+    image.save(file)
+    page.get_by_role("button", name="Add a checkpoint").click()
+    page.locator("#typed-pane").fill(str(tiny))
+    page.locator("#typed-pane").press("Enter")
+    expect(page.locator("#c-panes .pane")).to_have_count(3)
+    page.locator("#c-composer input[type=file]").set_input_files([file])
+    expect(page.locator("#c-composer .thumbnail-item img")).to_have_count(1)
+    gold = page.locator("#c-gold").locator("input, textarea")
+    gold.fill("two")
+    page.locator("#c-composer textarea").fill("How many objects are there?")
+    page.locator("#c-composer textarea").press("Enter")
+    expect(page.get_by_test_id("toast-text").filter(has_text="needs an integer")).to_be_visible()
+    gold.fill("2")
+    page.locator("#c-composer textarea").press("Enter")
+    expect(page.locator(".asked .question")).to_have_text("How many objects are there?")
+    untrained = page.locator(".pane").last
+    expect(untrained.locator(".facts")).to_contain_text("tokens", timeout=SLOW_MS)
+    shoot(page, "compare-streaming-wide-light")
+    page.locator("#c-composer .stop-button").click()
+    finished(page, 3)
+    expect(untrained.locator(".end, .verdict").first).to_be_visible()
+    page.get_by_label(re.compile("^Remove tiny")).click()
+    expect(page.locator("#c-panes .pane")).to_have_count(2)
+    page.get_by_role("button", name="Ask again").click()
+    finished(page)
+    expect(page.locator(".pane .verdict")).to_have_count(2)
+    page.reload()
+    expect(page.locator("#c-panes article.said")).to_have_count(2, timeout=SLOW_MS)
+
+
+def test_a_stranger_chooses_from_the_list_alone(visit: Visit, tmp_path: Path) -> None:
+    with serving(tmp_path / "chats", host=Host(True, False, "Off.")) as served:
+        page = visit(url=served.url)
+        page.get_by_label("Change Tiny base").click()
+        expect(page.locator("#lineup .item").first).to_be_visible()
+        expect(page.locator("#typed-pane")).to_have_count(0)
+        page.evaluate(
+            """() => document.querySelector("#lineup").dispatchEvent(new CustomEvent(
+                "studio", { bubbles: true, detail: { do: "choose", card: "/etc" } }))"""
+        )
+        expect(page.get_by_test_id("toast-text").filter(has_text=LISTED_ONLY[:40])).to_be_visible()
