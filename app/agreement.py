@@ -33,14 +33,15 @@ def camps(answers: Sequence[str], task: TaskName | None) -> list[int]:
 
 def sentence(answers: Sequence[str], task: TaskName | None) -> str:
     """How far they agree."""
-    sides, silent = len(set(camps(answers, task))), sum(not text.strip() for text in answers)
-    if silent == len(answers):
-        return "None of them answers."
+    given = [answer for answer in answers if answer.strip()]
+    silent, sides = len(answers) - len(given), len(set(camps(given, task)))
+    if len(given) < 2:
+        return "Only one of them answers." if given else "None of them answers."
     if sides == 1:
-        return f"{_COUNTS.get(len(answers), 'All')} give the same answer."
-    if sides == len(answers):
-        return "Their answers differ." if not silent else "Not all of them answer."
-    return f"{sides} different answers among {len(answers)}."
+        who = _COUNTS.get(len(given), "All") if not silent else f"{len(given)} of {len(answers)}"
+        return f"{who} give the same answer."
+    said = "Their answers differ" if sides == len(given) else f"{sides} different answers"
+    return f"{said}; {silent} of {len(answers)} give none." if silent else f"{said}."
 
 
 def standing(answers: Sequence[str], task: TaskName | None) -> list[str]:
