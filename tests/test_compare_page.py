@@ -83,7 +83,7 @@ def test_an_example_in_two_panes(visit: Visit, name: str, size: dict[str, int], 
     look = f"{name}-{'dark' if dark else 'light'}"
     assert sideways(page) <= 0
     shoot(page, f"compare-empty-{look}")
-    page.get_by_label(EXAMPLE).click()
+    page.locator("#c-examples").get_by_label(EXAMPLE).click()
     finished(page)
     expect(page.locator(".asked .gold")).to_contain_text("gold")
     expect(page.locator(".pane .verdict.right")).not_to_have_count(0)
@@ -97,7 +97,7 @@ def test_an_example_in_two_panes(visit: Visit, name: str, size: dict[str, int], 
 
 def test_it_survives_a_reload_and_goes_on_in_chat(visit: Visit) -> None:
     page = visit()
-    page.get_by_label(EXAMPLE).click()
+    page.locator("#c-examples").get_by_label(EXAMPLE).click()
     finished(page)
     said = page.locator(".pane .answer .value").all_inner_texts()
     page.reload()
