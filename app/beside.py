@@ -142,6 +142,8 @@ def _marks(made: Conversation, answers: dict[int, str]) -> dict[int, str]:
 
 
 def _agreement(made: Conversation, answers: dict[int, str]) -> str:
+    if _busy(made):
+        return '<p class="agreement busy" role="status">They are answering.</p>'
     texts, task = list(answers.values()), _task(made)
     if not texts:
         return ""

@@ -93,6 +93,8 @@ def test_an_example_in_two_panes(visit: Visit, name: str, size: dict[str, int], 
     expect(page.locator(".agreement")).to_be_visible()
     assert sideways(page) <= 0
     shoot(page, f"compare-done-{look}")
+    page.locator(".pane").last.scroll_into_view_if_needed()
+    shoot(page, f"compare-panes-{look}")
 
 
 def test_it_survives_a_reload_and_goes_on_in_chat(visit: Visit) -> None:
@@ -155,6 +157,7 @@ def test_a_stranger_chooses_from_the_list_alone(visit: Visit, tmp_path: Path) ->
         page.get_by_label("Change Tiny base").click()
         expect(page.locator("#lineup .item").first).to_be_visible()
         expect(page.locator("#typed-pane")).to_have_count(0)
+        shoot(page, "compare-choose-wide-light")
         page.evaluate(
             """() => document.querySelector("#lineup").dispatchEvent(new CustomEvent(
                 "studio", { bubbles: true, detail: { do: "choose", card: "/etc" } }))"""
