@@ -58,24 +58,31 @@ def whole(them: Comparisons, made: Conversation, decoding: Decoding = SHORT) -> 
     return last
 
 
-def test_both_are_written_side_by_side_and_judged(them: Comparisons) -> None:
+def test_both_answer_and_are_judged(them: Comparisons) -> None:
     cards = them.lineup(None, "counting")
     assert [card.id for card in cards] == ["tiny-base", "tiny-counting-cot-sft"]
     problem = example("counting-id").problem
     made = them.ask_problem(cards, problem)
     assert "think" in made.exchanges[0].ask.prompt
-    whole(them, made)  # once, so that both are in memory
-    seen = list(them.write(them.again(cards, made).id, Decoding(seed=0)))
-    assert any(
-        all(one.said.text and one.said.end == "waiting" for one in each.exchanges) for each in seen
-    ), "one was written after the other"
-    made = seen[-1]
+    made = whole(them, made, Decoding(seed=0))
     assert ends(made) == ["eos", "eos"]
     judged = verdict(made.exchanges[1])
     assert judged is not None and judged.right and judged.gold == problem.answer
     assert them.open(made.id) == made  # kept as a file
     again = whole(them, them.again(cards, made), Decoding(seed=0))
     assert texts(again) == texts(made)  # the same seed
+
+
+def test_a_slow_one_does_not_pace_a_fast_one(them: Comparisons, endless: zoo.Card) -> None:
+    fast, stop = them.lineup(None, "counting")[0], threading.Event()
+    for part in (Part(endless, TURNS), Part(fast, TURNS)):  # once, so that both are in memory
+        *_, _ = abreast(them.room.engine, [part], SHORT, threading.Event())
+    before = None
+    for seen in abreast(them.room.engine, [Part(endless, TURNS), Part(fast, TURNS)], LONG, stop):
+        if seen[1].end == "eos" and before is None:
+            before = seen[0]
+            stop.set()
+    assert before is not None and before.end == "waiting" and seen[0].end == "stop"
 
 
 def test_one_that_fails_lets_the_other_finish(them: Comparisons, tmp_path: Path) -> None:
