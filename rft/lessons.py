@@ -16,10 +16,11 @@ from functools import partial
 from PIL import Image
 
 from rft.errors import InputError
-from rft.scenes import counting
+from rft.scenes import counting, spatial, structure
 from rft.tasks import prompt_for
 from rft.types import Problem
 
+SIZES = (112, 112, 140, 224)  #: pixels a side, as uploads differ
 _ORDINALS = ("first", "second", "third")
 _CAPTION_REQUESTS = (
     "Describe the image.",
@@ -88,13 +89,83 @@ def base(index: int) -> Lesson:
     if sort == "plain":
         return Lesson(posed.question, posed.answer, draw)
     weights = next(w for until, w in THINKING if until is None or index < until)
-    manner = rng.choices(MANNERS, weights)[0]
-    completion = {
-        "bare": posed.answer,
-        "tagged": f"<answer>{posed.answer}</answer>",
-        "full": completion_of(posed),
-    }[manner]
-    return Lesson(prompt_for("counting", posed.question), completion, draw)
+    return Lesson(_asked(posed), _said(posed, rng.choices(MANNERS, weights)[0]), draw)
+
+
+def spatial_cot(index: int) -> Lesson:
+    """CoT-SFT on spatial transformation: the paper's prompt, the whole derivation."""
+    rng = random.Random(f"lesson/spatial-cot/{index}")
+    told, posed = spatial.pose(rng, "train")
+    return Lesson(prompt_for("spatial", posed.question), completion_of(posed), _pair(told, rng))
+
+
+def structure_cot(index: int) -> Lesson:
+    """CoT-SFT on structure perception: the paper's prompt, the whole derivation."""
+    rng = random.Random(f"lesson/structure-cot/{index}")
+    paint, posed = structure.pose(rng, "train")
+    return Lesson(_asked(posed), completion_of(posed), _figure(paint, rng))
+
+
+#: The base of all tasks looks at boards and figures before it is asked to think about them: up
+#: to each of these lessons, how many objects stand on a board at most, and the share of lessons
+#: that only look.
+BOARDS = ((6_000, 1, 1.0), (12_000, 2, 0.9), (24_000, 4, 0.7), (None, 5, 0.3))
+
+
+def three(index: int) -> Lesson:
+    """What a base of all three tasks knows: counting as :func:`base` ends, boards and figures.
+
+    It goes on from a base of counting, which sees objects and their attributes already.
+    """
+    rng = random.Random(f"lesson/three/{index}")
+    most, share = next((m, s) for until, m, s in BOARDS if until is None or index < until)
+    task = rng.choices(("counting", "spatial", "structure"), weights=(20, 40, 40))[0]
+    if task == "counting":
+        return base(500_000 + index)
+    looking = rng.random() < share
+    if task == "spatial":
+        if looking:
+            things = spatial.glimpse(rng, most)
+            return Lesson("What stands where?", spatial.caption(things), _board(things, rng))
+        told, posed = spatial.pose(rng, "train")
+        draw = _pair(told, rng)
+    else:
+        paint, posed = structure.pose(rng, "train")
+        draw = _figure(paint, rng)
+        if looking:  # the derivation begins with what is read off the figure
+            return Lesson(f"Read the figure. {posed.question}", _read_off(posed), draw)
+    manner = rng.choices(MANNERS, THINKING[0][1])[0]
+    return Lesson(_asked(posed), _said(posed, manner), draw)
+
+
+def _asked(posed: Problem) -> str:
+    return prompt_for(posed.task, posed.question)
+
+
+def _said(posed: Problem, manner: str) -> str:
+    if manner == "full":
+        return completion_of(posed)
+    return posed.answer if manner == "bare" else f"<answer>{posed.answer}</answer>"
+
+
+def _read_off(posed: Problem) -> str:
+    return posed.cot.partition(". ")[0] + "."
+
+
+def _pair(told: spatial.Story, rng: random.Random) -> Callable[[], tuple[Image.Image, ...]]:
+    return lambda: tuple(_noisy(i, rng) for i in spatial.draw(told, rng, rng.choice(SIZES)))
+
+
+def _board(
+    things: tuple[spatial.Thing, ...], rng: random.Random
+) -> Callable[[], tuple[Image.Image, ...]]:
+    return lambda: (_noisy(spatial.draw_one(things, rng, rng.choice(SIZES)), rng),)
+
+
+def _figure(
+    paint: Callable[[int], Image.Image], rng: random.Random
+) -> Callable[[], tuple[Image.Image, ...]]:
+    return lambda: (_noisy(paint(rng.choice(SIZES)), rng),)
 
 
 def _caption(rng: random.Random, things: list[counting.Thing], zoom: float = 1.0) -> Lesson:
@@ -127,15 +198,25 @@ def _picture(
 
     A checkpoint's processor brings all of them to the resolution it sees.
     """
-    image = counting.draw(things, rng, "train", rng.choice((112, 112, 140, 224)), zoom)
+    return (_noisy(counting.draw(things, rng, "train", rng.choice(SIZES), zoom), rng),)
+
+
+def _noisy(image: Image.Image, rng: random.Random) -> Image.Image:
+    """One in four as a JPEG that has been through something."""
     if rng.random() < 0.25:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=rng.randint(55, 92))
         image = Image.open(buffer).convert("RGB")
-    return (image,)
+    return image
 
 
-CURRICULA: dict[str, Callable[[int], Lesson]] = {"base": base, "counting-cot": counting_cot}
+CURRICULA: dict[str, Callable[[int], Lesson]] = {
+    "base": base,
+    "three": three,
+    "counting-cot": counting_cot,
+    "spatial-cot": spatial_cot,
+    "structure-cot": structure_cot,
+}
 
 
 def curriculum(name: str) -> Callable[[int], Lesson]:

@@ -220,6 +220,25 @@ def draw(told: Story, rng: random.Random, size: int) -> tuple[Image.Image, Image
     )
 
 
+def glimpse(rng: random.Random, most: int) -> tuple[Thing, ...]:
+    """A training scene of at most so many objects, to be looked at and no more."""
+    count = rng.randint(1, most)
+    while True:
+        things = _scene(rng, count)
+        if belongs(key(things), "train") and not _alike(things) and _stands(things, "front"):
+            return things
+
+
+def caption(things: Sequence[Thing]) -> str:
+    """What stands where, from left to right and from front to back."""
+    return "; ".join(f"{cell(t.tile)} {t.name}" for t in sorted(things, key=lambda t: t.tile))
+
+
+def draw_one(things: Sequence[Thing], rng: random.Random, size: int) -> Image.Image:
+    """One scene as the first image shows it, RGB, ``size`` x ``size`` pixels."""
+    return _picture(things, "front", size, rng.choice(TONES), rng.uniform(0.96, 1.04))
+
+
 def _picture(
     things: Sequence[Thing], view: View, size: int, tone: tuple[int, int, int], zoom: float
 ) -> Image.Image:

@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from PIL import Image
 
 from rft.scenes import Split, belongs
 from rft.scenes.angles import (
@@ -44,8 +48,8 @@ _USUAL_UNKNOWNS, _USUAL_CORNERS, _USUAL_CENTRE = "xy", ("PQR", "KLM", "EFG", "RS
 _OTHER_UNKNOWNS, _OTHER_CORNERS, _OTHER_CENTRE = "ntkw", ("UVW", "XYZ", "HJN"), "Z"
 
 
-def problem(rng: random.Random, split: Split, size: int) -> Problem:
-    """One question about one figure; its id is given by the caller."""
+def pose(rng: random.Random, split: Split) -> tuple[Callable[[int], Image.Image], Problem]:
+    """A problem whose figure is not yet drawn, and what draws it at a size in pixels."""
     kind = rng.choice(tuple(KINDS))
     style = rng.choice(TEXTBOOK if split in ("train", "id") else OTHER_HANDS)
     draft, layout = sketch(rng, kind, split, style)
@@ -57,15 +61,22 @@ def problem(rng: random.Random, split: Split, size: int) -> Problem:
         written = [degrees(o) if draft.measure == "angle" else show(o) for o in options]
         listed = " ".join(f"{letter}. {text}" for letter, text in zip("ABCD", written, strict=True))
         question, closing = f"{question} Choices: {listed}", f" That is choice {answer}."
-    return Problem(
+    posed = Problem(
         id="",
         task="structure",
-        images=(draw(layout, style, rng, size),),
+        images=(),
         question=question,
         answer=answer,
         cot=f"{draft.working} So {draft.subject} = {show(draft.answer)}.{closing}",
         kind=kind,
     )
+    return partial(draw, layout, style, rng), posed
+
+
+def problem(rng: random.Random, split: Split, size: int) -> Problem:
+    """One question about one figure; its id is given by the caller."""
+    paint, posed = pose(rng, split)
+    return replace(posed, images=(paint(size),))
 
 
 def sketch(rng: random.Random, kind: str, split: Split, style: Style) -> tuple[Draft, Layout]:
