@@ -185,6 +185,15 @@ def test_a_disk_that_takes_no_more_is_said(tmp_path: Path) -> None:
     assert steps(run) == [1], "what was learned is told, though it could not be saved"
 
 
+def test_a_deleted_image_is_named(tmp_path: Path) -> None:
+    run = made(tmp_path, GRPO)
+    gone = sorted((run.folder / "data" / "images" / "train_images").iterdir())[2]
+    gone.unlink()
+    assert train(run) == 1
+    assert gone.name in run.error() and "1 of 6 rows" in run.error()
+    assert run.state() == "error"
+
+
 def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
     for step in (2, 4):
         (tmp_path / f"checkpoint-{step}").mkdir()
