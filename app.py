@@ -3,8 +3,12 @@
 import os
 from pathlib import Path
 
-from app.host import here
-from app.ui import build, launch_options
+from app import stubs
+
+stubs.skip()  # before Gradio is imported
+
+from app.host import here  # noqa: E402
+from app.ui import build, launch_options  # noqa: E402
 
 own_zoo = os.environ.get("RFT_ZOO")
 demo = build(zoo_file=Path(own_zoo) if own_zoo else None, host=here(os.environ))

@@ -20,21 +20,31 @@ GONE_S = 30.0  #: a server comes back for the next snapshot within milliseconds
 
 def attended(pieces: Generator[Piece, None, None]) -> Iterator[Piece]:
     """``pieces``, closed where whoever reads them has stayed away for GONE_S."""
-    left = math.inf
-    over = threading.Event()
+    turn = threading.Lock()  # one of reader and watcher runs the generator
+    left, closed, over = math.inf, False, threading.Event()
 
     def watch() -> None:
+        nonlocal closed
         while not over.wait(GONE_S / 4):
-            if time.monotonic() - left > GONE_S:
-                pieces.close()
-                return
+            with turn:
+                if time.monotonic() - left > GONE_S:
+                    closed = True
+                    pieces.close()
+                    return
 
     threading.Thread(target=watch, name="attended", daemon=True).start()
     try:
-        for piece in pieces:
-            left = time.monotonic()
+        while True:
+            with turn:
+                if closed:
+                    return
+                try:
+                    piece = next(pieces)
+                except StopIteration:
+                    return
+                left = time.monotonic()
             yield piece
-            left = math.inf
     finally:
         over.set()
-        pieces.close()
+        with turn:
+            pieces.close()

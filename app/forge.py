@@ -37,7 +37,7 @@ def _costed(page: Page, kept: Any, draft: Sequence[Any]) -> str:
         config = recipes.config_of(draft[amount:], chosen.task, len(chosen.train))
     except StudioError as error:
         return steps.fault(error)
-    return steps.summary(config, chosen)
+    return steps.summary(config, chosen, page.engine.memory())
 
 
 def wire_draft(page: Page) -> None:
@@ -59,25 +59,25 @@ def wire_draft(page: Page) -> None:
     def of_task(task: Any) -> list[Any]:
         return [gr.Dropdown(intake.splits_of(task), value="train"), recipes.rewards_of(task)]
 
-    def make(kept: Any, title: str, *draft: Any) -> Run:
+    def make(kept: Any, title: str, *draft: Any, here: bool) -> Run:
         page.owned()
         chosen = page.sources.choose(kept, *draft[:amount])
         config = recipes.config_of(draft[amount:], chosen.task, len(chosen.train))
-        for finding in steps.findings(config, chosen):
-            raise InputError(finding)
+        if here and (found := steps.findings(config, chosen, page.engine.memory())):
+            raise InputError(" ".join(found))
         source = dict(chosen.source)
         return create(page.root, config, chosen.train, chosen.heldout, title=title, source=source)
 
     @told
     def begin(kept: Any, seen: Any, title: str, *draft: Any) -> Any:
-        run = make(kept, title, *draft)
+        run = make(kept, title, *draft, here=True)
         page.start_run(run)
         view = {**kept, "run": run.id, "step": None}
         return [view, "", *draw(page, view, seen)]
 
     @told
     def prepare(kept: Any, seen: Any, title: str, *draft: Any) -> Any:
-        view = {**kept, "run": make(kept, title, *draft).id, "step": None}
+        view = {**kept, "run": make(kept, title, *draft, here=False).id, "step": None}
         return [view, "", *draw(page, view, seen)]
 
     asked = [wires.view, wires.seen, page.title, *page.draft]

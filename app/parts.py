@@ -11,10 +11,12 @@ import gradio as gr
 from app import intake, recipes, sharing, steps
 from app.host import Host
 from app.intake import Sources
+from app.markup import plain
 from rft import presets, process
 from rft.engine import Engine
 from rft.errors import InputError
 from rft.run import Run
+from rft.runs import training
 
 STORAGE_KEY = "reason-rft-studio-train"
 POLL = 1.0  #: seconds between two looks at the runs
@@ -89,9 +91,15 @@ class Page:
 
     def start_run(self, run: Run) -> None:
         """Start the run's trainer, with room for it; InputError where it cannot be started."""
-        if told := sharing.spare(self.engine, run):
-            gr.Info(told)
+        waits = training(run.root) is not None
         process.start(run)
+        if not waits:
+            self.spare(run)
+
+    def spare(self, run: Run) -> None:
+        """Release what Chat holds of the memory that the run needs, and say so."""
+        if told := sharing.spare(self.engine, run):
+            gr.Info(plain(told))
 
     @property
     def drawn(self) -> list[Any]:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rft import machine
 from rft.anatomy import anatomy_of
 from rft.engine import Engine
+from rft.errors import StudioError
 from rft.estimate import estimate
 from rft.run import Run
 
 
 def spare(engine: Engine, run: Run) -> str:
-    """Release Chat's checkpoints where the run needs their memory; the sentence that says so.
+    """Release Chat's idle checkpoints where the run needs their memory; the sentence that says so.
 
-    One that is answering goes when its answer is done. "" where there is room for both, or
-    nothing to release.
+    "" where there is room for both, where it would not help, and where nothing can be released.
     """
-    there = engine.loaded()
-    if not there:
+    here = machine.memory()
+    idle = [
+        resident.card_id
+        for resident in engine.loaded()
+        if not resident.busy and resident.on_gpu == (here.gpu > 0)
+    ]
+    try:
+        sizes = anatomy_of(run.config.checkpoint)
+    except StudioError:  # the trainer says what of it is missing
         return ""
-    found = estimate(
-        run.config, anatomy_of(run.config.checkpoint), machine.memory(),
-        problems=run.problems("train"), heldout=len(run.problems("id")),
-    )  # fmt: skip
-    if found.fits:
+    problems, heldout = run.problems("train"), len(run.problems("id"))
+    cost = partial(estimate, run.config, sizes, problems=problems, heldout=heldout)
+    if not idle or cost(here).fits or not cost(engine.memory()).fits:
         return ""
-    engine.release()
-    names = ", ".join(resident.card_id for resident in there)
-    return f"The run needs the memory of what Chat has loaded: {names} made room, and comes back when asked."
+    for name in idle:
+        engine.release(name)
+    return f"The run needs memory: {', '.join(idle)} left it, and is loaded again when asked."

@@ -64,11 +64,13 @@ def wire_runs(page: Page) -> None:
         return {**kept, "run": ""}
 
     def dry(kept: dict[str, Any], event: gr.EventData) -> dict[str, Any]:
-        rehearsal.start(_run(root, kept), probe=False)
+        rehearsal.start(run := _run(root, kept), probe=False)
+        page.spare(run)
         return kept
 
     def probe(kept: dict[str, Any], event: gr.EventData) -> dict[str, Any]:
-        rehearsal.start(_run(root, kept), probe=True)
+        rehearsal.start(run := _run(root, kept), probe=True)
+        page.spare(run)
         return kept
 
     def unrehearse(kept: dict[str, Any], event: gr.EventData) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from rft.config import VERSION, Config
 from rft.dataset import Chosen
 from rft.errors import StudioError
 from rft.estimate import estimate
-from rft.machine import memory
+from rft.machine import Memory, has_gpu
 from rft.preflight import check, command_line
 from rft.run import Run
 from rft.tasks import TASKS
@@ -61,27 +61,27 @@ def off(host: Host) -> str:
     return f'<p class="trouble" role="note">{plain(host.why)}</p>'
 
 
-def summary(config: Config, chosen: Chosen) -> str:
-    """What Start would do, and what it will cost."""
+def summary(config: Config, chosen: Chosen, free: Memory) -> str:
+    """What Start would do, and what it will cost where so much memory can be had."""
     rows = [("Learns from", f"{len(chosen.train)} {TASKS[config.task].title.lower()} problems"),
             ("Measured on", f"{len(chosen.heldout)} held-out problems")]  # fmt: skip
     if config.reinforced:
         many = config.steps * config.batch * config.generations
         rows.append(("Samples", f"{many:,} completions"))
     facts = "".join(f"<div><dt>{plain(k)}</dt><dd>{plain(v)}</dd></div>" for k, v in rows)
-    return f'<dl class="cost">{facts}</dl>{_cost(config, chosen)}{exact(config)}'
+    return f'<dl class="cost">{facts}</dl>{_cost(config, chosen, free)}{exact(config)}'
 
 
-def findings(config: Config, chosen: Chosen) -> list[str]:
+def findings(config: Config, chosen: Chosen, free: Memory) -> list[str]:
     """What to change before this can be started; StudioError where the checkpoint is not here."""
-    return check(config, chosen, _sizes(config.checkpoint), memory())
+    return check(config, chosen, _sizes(config.checkpoint), free)
 
 
-def _cost(config: Config, chosen: Chosen) -> str:
+def _cost(config: Config, chosen: Chosen, free: Memory) -> str:
     try:
-        if told := findings(config, chosen):
+        if told := findings(config, chosen, free):
             return "".join(f'<p class="trouble" role="alert">{plain(line)}</p>' for line in told)
-        found = estimate(config, _sizes(config.checkpoint), memory(), problems=chosen.train,
+        found = estimate(config, _sizes(config.checkpoint), free, problems=chosen.train,
                          heldout=len(chosen.heldout))  # fmt: skip
     except StudioError as error:  # the checkpoint is not here, or is none
         return fault(error)
@@ -92,7 +92,7 @@ def _cost(config: Config, chosen: Chosen) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _gpu() -> bool:
-    return memory().gpu > 0
+    return has_gpu()
 
 
 @functools.lru_cache(maxsize=16)
@@ -121,7 +121,9 @@ def strip(run: Run, config: Config) -> str:
     told = f"{METHODS[config.method]}, {config.total_steps} steps"
     if config.reinforced:
         told += f" of {config.batch} × {config.generations} completions"
-    commands = "\n".join(command_line(config, run.folder, n, gpu=_gpu()) for n in (1, 2))
+    commands = "\n".join(
+        command_line(config, run.folder, n, gpu=_gpu()) for n in (1, 2) if config.batch % n == 0
+    )
     name = plain(run.id)
     return (
         f'<details class="step" data-fold="data-{name}"><summary><b>1</b>Data <span>{amounts}'

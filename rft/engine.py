@@ -45,13 +45,12 @@ class Resident:
 class Plan:
     """How a model gets in: who leaves for it, and where it goes (None: policy's own choice).
 
-    ``wait``: it would fit if what is under way had ended; ``why`` says what that is.
+    ``wait``: it would fit if conversations now under way had ended.
     """
 
     evict: tuple[str, ...] = ()
     device: str | None = None
     wait: bool = False
-    why: str = "Waiting for memory: other conversations use what is here …"
 
 
 def make_plan(
@@ -107,16 +106,20 @@ def make_plan_beside(
     residents: Sequence[Resident],
     budget: int | None,
 ) -> Plan:
-    """The same while ``run`` trains on the GPU, which is the run's alone: the CPU, or wait."""
+    """The same while ``run`` trains on the GPU: what comes now goes to the CPU.
+
+    MemoryShort where it does not fit there: a run may take hours, and who waited for it would
+    keep everybody else's questions waiting too.
+    """
     here = [resident for resident in residents if not resident.on_gpu]
+    if budget is not None:
+        budget -= sum(resident.bytes for resident in residents if resident.on_gpu)
     try:
         plan = make_plan(title, need, parameters, machine.Memory(free.main), here, budget)
-    except MemoryShort:
-        return Plan(
-            wait=True,
-            why=f"“{run}” is training on the GPU, and {title} is too large for the memory beside "
-            "it: waiting for the run to end …",
-        )
+    except MemoryShort as short:
+        raise MemoryShort(
+            f"“{run}” is training on the GPU: ask again when it has ended, or stop it. {short}"
+        ) from short
     return plan if plan.wait else replace(plan, device="cpu")
 
 
@@ -124,13 +127,15 @@ def make_plan_beside(
 class _Seat:
     """A model's place at the table. ``users`` counts conversations that use or await it.
 
-    ``stamp`` is when the files it was loaded from were written.
+    ``stamp`` is when the files it was loaded from were written; ``beside``: it is on the CPU only
+    because a run had the GPU.
     """
 
     card: zoo.Card
     lock: threading.Lock = field(default_factory=threading.Lock)
     policy: Policy | None = None
     stamp: float = 0.0
+    beside: bool = False
     users: int = 0
     used: float = 0.0
     leaving: bool = False
@@ -170,15 +175,18 @@ class Engine:
                 yield Chunk("", 0, time.perf_counter() - start, "stop")
                 return
             try:
+                run = self._training()
                 if seat.policy is not None and _stamp(zoo.folder_of(card)) > seat.stamp:
                     self._forget(seat)  # trained or fetched anew since: files are the truth
+                if seat.beside and run is None:
+                    self._forget(seat)  # the GPU is free again
                 if seat.policy is None:
                     yield from self._load(seat, stop)
-                if (run := self._training()) is not None:
-                    yield Progress(f"“{run}” is training on this machine: replies take longer …")
                 if seat.policy is None:
                     yield Chunk("", 0, time.perf_counter() - start, "stop")
                 else:
+                    if run is not None:
+                        yield Progress(f"“{run}” is training on this machine: it takes longer …")
                     yield from seat.policy.stream(turns, decoding, stop)
             finally:
                 seat.lock.release()
@@ -257,9 +265,10 @@ class Engine:
             parameters = max(card.parameters, facts.parameters)
             need = max(card.memory_bytes, 2 * parameters)
             while (plan := self._make_room(card.title, need, parameters)).wait:
-                yield Progress(plan.why)
+                yield Progress("Waiting for memory: other conversations use what is here …")
                 if stop.wait(_POLL_SECONDS):
                     return
+            seat.beside = plan.device == "cpu" and machine.has_gpu()
             yield from _bring_in(seat, folder, plan.device)
         finally:
             self._door.release()
@@ -267,7 +276,7 @@ class Engine:
     def _make_room(self, title: str, need: int, parameters: int) -> Plan:
         """Plan with what is true now, and evict by it."""
         free = machine.memory()
-        run = self._training() if free.gpu else None
+        run = self._training() if machine.has_gpu() else None
         with self._guard:
             known = title, need, parameters, free, self._residents(), self.budget_bytes
             plan = make_plan(*known) if run is None else make_plan_beside(run, *known)

@@ -63,16 +63,30 @@ def gpu_free() -> int:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return max(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
+    return max((free for free, _ in _gpus()), default=0)
+
+
+def has_gpu() -> bool:
+    """Whether there is an NVIDIA GPU, be it full."""
+    return bool(_gpus())
+
+
+def _gpus() -> list[tuple[int, str]]:
+    """Free bytes and name of each NVIDIA GPU, as its driver tells them."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return 0
-    query = [program, "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+        return []
+    query = [program, "--query-gpu=memory.free,uuid", "--format=csv,noheader,nounits"]
     try:
         listed = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
-        return 0  # a driver that does not answer is a GPU that cannot be used
-    lines = [line.strip() for line in listed.stdout.splitlines()]
-    return max((int(line) * 2**20 for line in lines if line.isdigit()), default=0)
+        return []  # a driver that does not answer is a GPU that cannot be used
+    cells = [line.split(",") for line in listed.stdout.splitlines()]
+    return [
+        (int(free) * 2**20, name.strip())
+        for free, name in (pair for pair in cells if len(pair) == 2)
+        if free.strip().isdigit()
+    ]
 
 
 def cpu_weight_bytes(parameters: int, free: int) -> int:
@@ -86,9 +100,13 @@ def one_gpu() -> None:
     Of several, the Trainer would make torch's DataParallel, which knows nothing of groups and
     pictures; several GPUs are a matter of ``accelerate launch``. To be called before torch is used.
     """
-    if "LOCAL_RANK" not in os.environ:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    if "LOCAL_RANK" in os.environ:
+        return
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]
+    elif there := _gpus():
+        os.environ["CUDA_VISIBLE_DEVICES"] = max(there)[1]  # the roomiest, as was promised
 
 
 def give_back() -> None:

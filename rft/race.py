@@ -22,7 +22,7 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
-from rft import grpo, learner
+from rft import grpo, learner, machine
 from rft.config import Config
 from rft.dataset import bundled
 from rft.errors import StudioError
@@ -255,6 +255,7 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = vars(parser.parse_args(argv))
     rounds, out, clock = args.pop("rounds"), args.pop("out"), args.pop("clock")
+    machine.one_gpu()
     try:
         config = Config(method="grpo", samples=args["batch"] * args["steps"], eval_every=0, **args)
         problems = bundled(config.task, "train", config.samples, 0, config.seed).train

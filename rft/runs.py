@@ -85,9 +85,11 @@ def find(root: Path, id: str) -> Run:
 
 
 def training(root: Path) -> str | None:
-    """The title of the run that has the device now; None where none trains."""
-    holder = device(root).holder().get("run")
-    return Run(root / holder).title if holder else None
+    """The title of the run that has the device now, or "a rehearsal"; None where it is free."""
+    user = device(root).holder().get("run")
+    if not user:
+        return None
+    return Run(root / user).title if (root / user).is_dir() else "a rehearsal"
 
 
 def rename(run: Run, title: str) -> None:

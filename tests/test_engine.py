@@ -18,11 +18,12 @@ import pytest
 
 from app import sharing
 from rft import machine, zoo
+from rft.claim import device
 from rft.dataset import bundled
-from rft.engine import Engine, Plan, Resident, make_plan
+from rft.engine import Engine, Plan, Resident, make_plan, make_plan_beside
 from rft.errors import CheckpointError, InputError, MemoryShort
 from rft.presets import apply, preset
-from rft.runs import create
+from rft.runs import create, training
 from rft.types import Chunk, Decoding, Progress, Turn
 
 ASK = [Turn("user", "How many cubes are there?")]
@@ -324,26 +325,37 @@ def test_beside_a_run_on_the_gpu_a_checkpoint_answers_on_the_cpu(
     trio: list[zoo.Card], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "memory", lambda: machine.Memory(8 << 30, 8 << 30))
-    engine = Engine(training=lambda: "Walk")
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
+    training = ["Walk"]
+    engine = Engine(training=lambda: training[0] if training else None)
     events = run(engine, trio[0])
     assert "on the CPU" in said(events) and "“Walk” is training on this machine" in said(events)
     assert [resident.device for resident in engine.loaded()] == ["cpu"] and text(events)
-
-
-def test_what_fits_only_the_gpu_waits_for_the_run_to_end(
-    trio: list[zoo.Card], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free, training = [machine.Memory(1000, 1000)], ["Walk"]
-    monkeypatch.setattr(machine, "memory", lambda: free[0])
-    engine = Engine(training=lambda: training[0] if training else None)
-    events: list[Progress | Chunk] = []
-    stream = background(events, engine.stream(trio[0], ASK, SHORT, threading.Event()))
-    until(events, "waiting for the run to end")
-    assert "“Walk” is training on the GPU" in said(events) and not text(events)
-    free[0] = machine.Memory(8 << 30)
+    assert "Loading" not in said(run(engine, trio[0]))
     training.clear()
-    stream.join(timeout=60)
-    assert text(events)
+    assert "Loading" in said(run(engine, trio[0])), "the GPU is free again"
+
+
+def test_what_fits_only_the_gpu_is_refused_while_a_run_has_it() -> None:
+    free, on_gpu = machine.Memory(1 << 30, 1 << 30), Resident("x", 3 << 30, "cuda:0")
+    with pytest.raises(MemoryShort, match="“Walk” is training on the GPU"):
+        make_plan_beside("Walk", "Large", 8 << 30, 2 << 30, free, [], None)
+    with pytest.raises(MemoryShort, match="may fill"):
+        make_plan_beside("Walk", "Small", 1 << 28, 1 << 28, free, [on_gpu], 3 << 30)
+    plan = make_plan_beside("Walk", "Small", 1 << 28, 1 << 26, free, [on_gpu], None)
+    assert plan == Plan(device="cpu"), "who is on the GPU stays"
+
+
+def test_who_has_the_device_is_named(tmp_path: Path) -> None:
+    assert training(tmp_path) is None
+    chosen = bundled("counting", "train", 8, 2, 0)
+    few = apply(preset("few-shot-cpu"), samples=8)
+    made = create(tmp_path, few, chosen.train, chosen.heldout, title="Walk")
+    for holder, name in ((made.id, "Walk"), ("the rehearsal of it", "a rehearsal")):
+        hold = device(tmp_path).take(0, run=holder)
+        assert hold is not None and training(tmp_path) == name
+        hold.close()
+    assert training(tmp_path) is None
 
 
 def test_a_run_that_needs_the_memory_gets_it_from_chat(
@@ -356,4 +368,6 @@ def test_a_run_that_needs_the_memory_gets_it_from_chat(
     monkeypatch.setattr(machine, "memory", lambda: machine.Memory(64 << 30))
     assert sharing.spare(engine, made) == "" and names(engine) == ["a"]
     monkeypatch.setattr(machine, "memory", lambda: machine.Memory(1 << 20))
-    assert "made room" in sharing.spare(engine, made) and names(engine) == []
+    assert sharing.spare(engine, made) == "" and names(engine) == ["a"], "not in vain"
+    monkeypatch.setattr(engine, "memory", lambda: machine.Memory(64 << 30))
+    assert "needs memory" in sharing.spare(engine, made) and names(engine) == []
