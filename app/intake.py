@@ -86,7 +86,7 @@ def intake() -> Intake:
         )  # fmt: skip
     k = slider(2, 128, 64, label="Examples to learn from", elem_id="k")
     heldout = slider(0, 256, 64, label="Held out, to measure on", elem_id="heldout")
-    seed = gr.Number(0, label="Seed of the choice", precision=0, elem_id="data-seed")
+    seed = gr.Number(0, label="Seed of the data", precision=0, elem_id="data-seed")
     preview = gr.HTML(elem_id="thumbs", apply_default_css=False)
     return Intake(
         origin, task, split, upload, maker, composer, answer, add, made, k, heldout, seed, preview
