@@ -24,6 +24,7 @@ from rft.parse import first_answer, parse
 from rft.rewards import explain
 from rft.scenes import Split
 from rft.tasks import TASKS, prompt_for
+from rft.truth import supported
 from rft.types import Decoding, Problem, Reply, TaskName, Turn
 
 if TYPE_CHECKING:
@@ -95,6 +96,12 @@ class Verdict:
     def formed(self) -> bool:
         return explain("format", self.reply, self.problem).value == 1
 
+    @property
+    def reasoned(self) -> tuple[int, int]:
+        """(True statements of the reasoning, all of them); (0, 0) where nothing can be checked."""
+        derivation = self.problem.cot
+        return supported(self.reply.thinking, derivation) if derivation else (0, 0)
+
 
 def answer(
     policy: Policy,
@@ -130,6 +137,7 @@ def report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     kinds = sorted({v.problem.kind for v in verdicts})
     strict = [v.strict for v in verdicts]
     lenient = [v.lenient for v in verdicts]
+    reasoned = [v.reasoned for v in verdicts]
 
     def share(right: Sequence[bool], kind: str | None = None) -> dict[str, float | int]:
         of = [r for r, v in zip(right, verdicts, strict=True) if kind in (None, v.problem.kind)]
@@ -139,6 +147,7 @@ def report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "strict": share(strict),
         "lenient": share(lenient),
         "format": share([v.formed for v in verdicts]),
+        "reasoning": {"true": sum(t for t, _ in reasoned), "said": sum(n for _, n in reasoned)},
         "kinds": {k: {"strict": share(strict, k), "lenient": share(lenient, k)} for k in kinds},
         "answers": [
             {
@@ -162,7 +171,11 @@ def table(found: dict[str, Any]) -> str:
         return f"  {name:<22}{Share(of['right'], of['n'])}"
 
     lines = [line("strict", found["strict"]), line("lenient", found["lenient"])]
-    lines += [line("format", found["format"]), "strict, by kind:"]
+    lines += [line("format", found["format"])]
+    if said := found["reasoning"]["said"]:
+        true = found["reasoning"]["true"]
+        lines += [f"  {'reasoning true':<22}{true / said:6.1%}  {true:,} of {said:,} statements"]
+    lines += ["strict, by kind:"]
     lines += [line(kind, of["strict"]) for kind, of in found["kinds"].items()]
     return "\n".join(lines)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rft.evaluate import Share, Verdict, answer, report, wilson
+from rft.evaluate import Share, Verdict, answer, report, table, wilson
 from rft.parse import parse
 from rft.scenes import make
+from rft.truth import statements, supported
 from rft.types import Decoding, Problem, TaskName
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +52,32 @@ def test_a_report_counts_per_kind() -> None:
     assert found["strict"]["rate"] == 1.0 and found["format"]["rate"] == 0.0
     assert sum(of["strict"]["n"] for of in found["kinds"].values()) == 30
     assert str(Share(30, 30)).strip().startswith("100.0%")
+
+
+@pytest.mark.parametrize("task", ["counting", "structure", "spatial"])
+def test_a_scene_s_own_derivation_is_true_and_another_s_is_not(task: TaskName) -> None:
+    one, other = (make(task, "id", seed, 48).cot or "" for seed in (0, 1))
+    true, said = supported(one, one)
+    assert true == said >= 4
+    wrong, all_of_it = supported(other, one)
+    assert wrong < all_of_it
+
+
+def test_statements_are_what_stands_between_the_stops() -> None:
+    assert statements("Find cubes: 1 b3 red cube: cube yes, 2 c4 ball: no. So 1.") == [
+        "find cubes", "1 b3 red cube", "cube yes", "2 c4 ball", "no", "so 1",
+    ]  # fmt: skip
+    assert statements("127 ÷ 2 = 63.5. ,, ") == ["127 ÷ 2 = 63.5"]
+    assert supported("no, no, no.", "no. yes, no") == (2, 3), "not oftener than it is so"
+
+
+def test_the_share_of_true_statements_is_reported() -> None:
+    problem = Problem("1", "counting", (), "How many?", "2", "1 red, 2 blue. So 2.")
+    replies = ["<think>1 red, 2 green. So 2.</think><answer>2</answer>", "<answer>2</answer>"]
+    found = report([Verdict(problem, parse(text)) for text in replies])
+    assert found["reasoning"] == {"true": 2, "said": 3}
+    assert "66.7%  2 of 3 statements" in table(found)
+    assert "statements" not in table(report([Verdict(problem, parse("2"))]))
 
 
 def test_the_bundled_checkpoint_counts_scenes_it_has_never_seen(tmp_path: Path) -> None:
