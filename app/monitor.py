@@ -100,7 +100,7 @@ def run_list(rows: Sequence[Row], chosen: str, overlaid: Sequence[str] = ()) -> 
     """All runs, newest first; with none chosen, the page shows the form of a new one."""
     view = "run" if any(row.id == chosen for row in rows) else "new"
     items = "".join(_item(row, row.id == chosen, row.id in overlaid, view) for row in rows)
-    empty = '<p class="hint">Runs stand here: they go on when this page is closed.</p>'
+    empty = '<p class="hint">Your runs will stand here. They go on when this page is closed.</p>'
     current = ' aria-current="true"' if view == "new" else ""
     return (
         f'<nav data-view="{view}" aria-label="Runs"><button class="fresh" data-do="fresh"{current}>'

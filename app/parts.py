@@ -126,10 +126,12 @@ def lay_out(wires: Wires, sources: Sources, host: Host, engine: Engine) -> Page:
                     recipe = recipes.recipe(presets.presets()[0], steps.checkpoints())
                 with gr.Column(elem_id="step-run", elem_classes="stepcard"):
                     _title(3, "Run")
-                    title = gr.Textbox(label="Name", placeholder="by itself", elem_id="run-title")
+                    title = gr.Textbox(
+                        label="Name", placeholder="given if left empty", elem_id="run-title"
+                    )
                     may: dict[str, Any] = {"interactive": host.training}
                     start = gr.Button("Start", variant="primary", elem_id="start", **may)
-                    prepare = gr.Button("Only write the run", elem_id="prepare", **may)
+                    prepare = gr.Button("Try it first: dry run, probe", elem_id="prepare", **may)
                     if not host.training:
                         gr.HTML(steps.off(host), apply_default_css=False, js_on_load=None)
                     summary = gr.HTML(elem_id="summary", apply_default_css=False)
