@@ -115,7 +115,7 @@ def variables() -> str:
 
 
 def css() -> str:
-    """The whole style sheet: variables, then then the sheets in assets."""
+    """The whole style sheet: variables, then the sheets in assets."""
     sheets = [
         (ASSETS / name).read_text(encoding="utf-8")
         for name in ("style.css", "train.css", "compare.css")

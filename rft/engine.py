@@ -45,12 +45,14 @@ class Resident:
 class Plan:
     """How a model gets in: who leaves for it, and where it goes (None: policy's own choice).
 
-    ``wait``: it would fit if conversations now under way had ended.
+    ``wait``: it would fit if conversations now under way had ended. ``beside``: it goes to the CPU
+    only because a run has the GPU.
     """
 
     evict: tuple[str, ...] = ()
     device: str | None = None
     wait: bool = False
+    beside: bool = False
 
 
 def make_plan(
@@ -120,15 +122,14 @@ def make_plan_beside(
         raise MemoryShort(
             f"“{run}” is training on the GPU: ask again when it has ended, or stop it. {short}"
         ) from short
-    return plan if plan.wait else replace(plan, device="cpu")
+    return plan if plan.wait else replace(plan, device="cpu", beside=True)
 
 
 @dataclass
 class _Seat:
     """A model's place at the table. ``users`` counts conversations that use or await it.
 
-    ``stamp`` is when the files it was loaded from were written; ``beside``: it is on the CPU only
-    because a run had the GPU.
+    ``stamp`` is when the files it was loaded from were written; ``beside`` as in its Plan.
     """
 
     card: zoo.Card
@@ -268,7 +269,7 @@ class Engine:
                 yield Progress("Waiting for memory: other conversations use what is here …")
                 if stop.wait(_POLL_SECONDS):
                     return
-            seat.beside = plan.device == "cpu" and machine.has_gpu()
+            seat.beside = plan.beside
             yield from _bring_in(seat, folder, plan.device)
         finally:
             self._door.release()
@@ -332,7 +333,7 @@ def _bring_in(seat: _Seat, folder: Path, device: str | None) -> Iterator[Progres
 
     worker = threading.Thread(target=work, name=f"load {seat.card.id}", daemon=True)
     worker.start()
-    beside = ", on the CPU beside the GPU" if device == "cpu" else ""
+    beside = ", on the CPU beside a run on the GPU" if seat.beside else ""
     try:
         while worker.is_alive():
             yield Progress(f"Loading {seat.card.title} into memory{beside} …")

@@ -336,6 +336,16 @@ def test_beside_a_run_on_the_gpu_a_checkpoint_answers_on_the_cpu(
     assert "Loading" in said(run(engine, trio[0])), "the GPU is free again"
 
 
+def test_what_never_fitted_the_gpu_is_not_loaded_anew(
+    engine: Engine, trio: list[zoo.Card], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "memory", lambda: machine.Memory(8 << 30, 1 << 20))
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
+    assert "Loading" in said(run(engine, trio[0]))
+    assert [resident.device for resident in engine.loaded()] == ["cpu"]
+    assert "Loading" not in said(run(engine, trio[0]))
+
+
 def test_what_fits_only_the_gpu_is_refused_while_a_run_has_it() -> None:
     free, on_gpu = machine.Memory(1 << 30, 1 << 30), Resident("x", 3 << 30, "cuda:0")
     with pytest.raises(MemoryShort, match="“Walk” is training on the GPU"):
@@ -343,7 +353,7 @@ def test_what_fits_only_the_gpu_is_refused_while_a_run_has_it() -> None:
     with pytest.raises(MemoryShort, match="may fill"):
         make_plan_beside("Walk", "Small", 1 << 28, 1 << 28, free, [on_gpu], 3 << 30)
     plan = make_plan_beside("Walk", "Small", 1 << 28, 1 << 26, free, [on_gpu], None)
-    assert plan == Plan(device="cpu"), "who is on the GPU stays"
+    assert plan == Plan(device="cpu", beside=True), "who is on the GPU stays"
 
 
 def test_who_has_the_device_is_named(tmp_path: Path) -> None:
