@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from app import api, examples, picker, render
+from app import api, asking, examples, picker, render
+from app.asking import AT_ONCE, PRIVATE, emptied, idle, owner, part, waiting
 from app.comparison import Comparisons
 from app.conversation import Conversation
 from app.faults import told
@@ -30,8 +31,6 @@ STORAGE_KEY = "reason-rft-studio"
 STORAGE_SECRET = "reason-rft-studio"
 
 _SHELF = '<div id="zoo" popover="auto" role="dialog" aria-label="Checkpoints">${value}</div>'
-_PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-_AT_ONCE: dict[str, Any] = {**_PRIVATE, "queue": False}
 
 
 @dataclass(frozen=True)
@@ -54,25 +53,13 @@ def tab(demo: gr.Blocks, room: Room, comparisons: Comparisons) -> None:
         side = panel()
         with gr.Column(elem_id="talk"):
             with gr.Column(elem_id="scroll"):
-                transcript = _html(
+                transcript = part(
                     "transcript", "['example', 'resend', 'trial', 'take']", examples.welcome(None)
                 )
-                live = _html("live", "['again']")
-            composer = gr.MultimodalTextbox(
-                placeholder="Ask about the image…",
-                file_count="multiple",
-                file_types=["image", ".heic", ".heif"],
-                sources=["upload"],
-                show_label=False,
-                label="Question",
-                container=False,
-                lines=1,
-                max_lines=6,
-                max_plain_text_length=1_000_000,  # long text is refused, not made a file
-                elem_id="composer",
-            )
-            foot = _html("foot", "['export', 'wipe']", render.foot())
-        shelf = _html("shelf", "['choose', 'release']", template=_SHELF)
+                live = part("live", "['again']")
+            composer = asking.composer("Ask about the image…", "Question", "composer")
+            foot = part("foot", "['export', 'wipe']", render.foot())
+        shelf = part("shelf", "['choose', 'release']", template=_SHELF)
         parcel = gr.HTML(
             "",
             html_template="",
@@ -87,17 +74,6 @@ def tab(demo: gr.Blocks, room: Room, comparisons: Comparisons) -> None:
     api.endpoint(room)
 
 
-def _html(elem_id: str, events: str, value: str = "", template: str = "${value}") -> gr.HTML:
-    """A part of the page that the server draws and whose buttons set off named events."""
-    return gr.HTML(
-        value,
-        html_template=template,
-        js_on_load=f"studio.wire(element, trigger, watch, {events})",
-        apply_default_css=False,
-        elem_id=elem_id,
-    )
-
-
 def _wire_asking(page: _Page, room: Room) -> None:
     """Everything that ends in a reply: the question is taken, then answered; and stopping it."""
     side, session = page.panel, page.session
@@ -109,59 +85,57 @@ def _wire_asking(page: _Page, room: Room) -> None:
     ) -> Any:
         chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
         files = [api.path(file) for file in message["files"]]
-        text, owner = message["text"], _owner(tab)
-        chat = room.ask(chat, card, text, files, task_of(task), kind, owner=owner)
-        return asked(kept, chat, gr.MultimodalTextbox(None, submit_btn=False, stop_btn=True))
+        text = message["text"]
+        chat = room.ask(chat, card, text, files, task_of(task), kind, owner=owner(tab))
+        return asked(kept, chat, emptied())
 
     @told
     def ask_example(kept: dict[str, Any], event: gr.EventData, tab: gr.Request) -> Any:
         chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
         problem = examples.example(event.key).problem
-        chat = room.ask_problem(chat, card, problem, owner=_owner(tab))
+        chat = room.ask_problem(chat, card, problem, owner=owner(tab))
         return *asked(kept, chat), problem.task
 
     @told
     def ask_trial(kept: dict[str, Any], event: gr.EventData, tab: gr.Request) -> Any:
         # A finished run, from the Train tab: its checkpoint, and a problem it was measured on.
         card, problem = room.trial(event.run)
-        chat = room.ask_problem(room.open(kept.get("chat")), card, problem, owner=_owner(tab))
+        chat = room.ask_problem(room.open(kept.get("chat")), card, problem, owner=owner(tab))
         shown = picker.chosen(card, room.state(card))
         return *asked({**kept, "card": card.id}, chat), problem.task, shown
 
     @told
     def ask_again(kept: dict[str, Any], tab: gr.Request) -> Any:
         chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
-        return asked(kept, room.again(chat, card, owner=_owner(tab)))
+        return asked(kept, room.again(chat, card, owner=owner(tab)))
 
     @told
     def ask_edited(kept: dict[str, Any], event: gr.EventData, tab: gr.Request) -> Any:
         chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
-        return asked(kept, room.edit(chat, card, int(event.index), event.text, owner=_owner(tab)))
+        return asked(kept, room.edit(chat, card, int(event.index), event.text, owner=owner(tab)))
 
     def asked(kept: dict[str, Any], chat: Conversation, composer: Any = None) -> Any:
-        return {**kept, "chat": chat.id}, *_drawn(room, chat), composer or _waiting()
+        return {**kept, "chat": chat.id}, *_drawn(room, chat), composer or waiting()
 
     @told
     def reply(kept: dict[str, Any], tab: gr.Request, *controls: Any) -> Iterator[str]:
         chat, decoding = room.store.load(kept.get("chat")), decoding_of(*controls)
-        for grown in room.reply(chat, decoding, owner=_owner(tab)):
+        for grown in room.reply(chat, decoding, owner=owner(tab)):
             yield _live(grown)
 
     @told
     def stop(kept: dict[str, Any]) -> Any:
         chat = room.stop(room.store.load(kept.get("chat")))
         waiting = chat.last is not None and chat.last.said.end == "waiting"
-        return (gr.skip(), gr.skip()) if waiting else (_live(chat), _idle())
+        return (gr.skip(), gr.skip()) if waiting else (_live(chat), idle())
 
     starts = [
-        page.composer.submit(
-            ask, [page.composer, session, side.task, side.kind], drawn, **_PRIVATE
-        ),
-        page.transcript.example(ask_example, [session], [*drawn, side.task], **_PRIVATE),
-        side.examples.example(ask_example, [session], [*drawn, side.task], **_PRIVATE),
-        page.transcript.trial(ask_trial, [session], [*drawn, side.task, side.card], **_PRIVATE),
-        page.live.again(ask_again, [session], drawn, **_PRIVATE),
-        page.transcript.resend(ask_edited, [session], drawn, **_PRIVATE),
+        page.composer.submit(ask, [page.composer, session, side.task, side.kind], drawn, **PRIVATE),
+        page.transcript.example(ask_example, [session], [*drawn, side.task], **PRIVATE),
+        side.examples.example(ask_example, [session], [*drawn, side.task], **PRIVATE),
+        page.transcript.trial(ask_trial, [session], [*drawn, side.task, side.card], **PRIVATE),
+        page.live.again(ask_again, [session], drawn, **PRIVATE),
+        page.transcript.resend(ask_edited, [session], drawn, **PRIVATE),
     ]
     for start in starts:
         replied = start.success(
@@ -174,9 +148,9 @@ def _wire_asking(page: _Page, room: Room) -> None:
             show_progress="minimal",
         )
         # Where the queue was full, nobody comes for the place that was held.
-        replied.failure(stop, [session], [page.live, page.composer], **_AT_ONCE)
-        replied.success(_idle, None, [page.composer], **_AT_ONCE)
-    page.composer.stop(stop, [session], [page.live, page.composer], **_AT_ONCE)
+        replied.failure(stop, [session], [page.live, page.composer], **AT_ONCE)
+        replied.success(idle, None, [page.composer], **AT_ONCE)
+    page.composer.stop(stop, [session], [page.live, page.composer], **AT_ONCE)
 
 
 def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None:
@@ -187,7 +161,7 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
     def clear(kept: dict[str, Any]) -> Any:
         room.clear(room.store.load(kept.get("chat")))
         card = room.card(kept.get("card"), or_first=True)
-        return {**kept, "chat": None}, examples.welcome(card.task), "", _idle()
+        return {**kept, "chat": None}, examples.welcome(card.task), "", idle()
 
     @told
     def export(kept: dict[str, Any]) -> dict[str, Any]:
@@ -230,7 +204,7 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
         while room.desk.busy(chat_id):
             time.sleep(0.2)
             yield gr.skip(), gr.skip()  # which frees the thread, and ends where the tab has gone
-        yield _live(room.open(chat_id)), _idle()
+        yield _live(room.open(chat_id)), idle()
 
     @told
     def restore(kept: dict[str, Any]) -> Any:
@@ -240,7 +214,7 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
         session = {**kept, "card": card.id} if wanted and wanted != card.id else gr.skip()
         state = room.state(card)
         values = side.restored(kept.get("controls"), card.task)
-        composer = _waiting() if room.desk.busy(chat.id) else _idle()
+        composer = waiting() if room.desk.busy(chat.id) else idle()
         return session, *_drawn(room, chat), picker.chosen(card, state), composer, *values
 
     @told
@@ -249,26 +223,26 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
         return _preview(room, kept.get("card"), text, task, kind)
 
     page.foot.wipe(
-        clear, [session], [session, page.transcript, page.live, page.composer], **_AT_ONCE
+        clear, [session], [session, page.transcript, page.live, page.composer], **AT_ONCE
     )
-    page.foot.export(export, [session], [page.parcel], **_AT_ONCE)
+    page.foot.export(export, [session], [page.parcel], **AT_ONCE)
     chosen = [session, side.card, side.task, page.transcript]
-    shelf.choose(choose, [session], chosen, **_PRIVATE)
-    shelf.release(release, [session], [shelf], **_AT_ONCE)
-    side.card.browse(browse, [session], [shelf], **_AT_ONCE)
-    side.card.fetch(fetch, [session], [side.card], concurrency_limit=4, **_PRIVATE)
+    shelf.choose(choose, [session], chosen, **PRIVATE)
+    shelf.release(release, [session], [shelf], **AT_ONCE)
+    side.card.browse(browse, [session], [shelf], **AT_ONCE)
+    side.card.fetch(fetch, [session], [side.card], concurrency_limit=4, **PRIVATE)
     asked = [session, page.composer, side.task, side.kind]
     gr.on(
         [side.prompt.expand, side.task.change, side.kind.change, side.card.change],
         preview,
         asked,
         [side.preview],
-        **_AT_ONCE,
+        **AT_ONCE,
     )
     side.wire(session)
     first = [session, page.transcript, page.live, side.card, page.composer, *side.remembered]
-    demo.load(restore, [session], first, **_PRIVATE).then(
-        follow, [session], [page.live, page.composer], concurrency_limit=None, **_PRIVATE
+    demo.load(restore, [session], first, **PRIVATE).then(
+        follow, [session], [page.live, page.composer], concurrency_limit=None, **PRIVATE
     )
 
 
@@ -286,7 +260,7 @@ def _wire_taking(page: _Page, room: Room, comparisons: Comparisons) -> None:
         return kept, *_drawn(room, chat), ask.task or FREE, picker.chosen(card, room.state(card))
 
     taken = [session, page.transcript, page.live, side.task, side.card]
-    page.transcript.take(take, [session], taken, **_PRIVATE)
+    page.transcript.take(take, [session], taken, **PRIVATE)
 
 
 def _drawn(room: Room, chat: Conversation) -> tuple[str, str]:
@@ -306,19 +280,6 @@ def _live(chat: Conversation) -> str:
     if last is None:
         return ""
     return render.answer(last.said, len(chat.exchanges) - 1, verdict(last), last=True)
-
-
-def _idle() -> Any:
-    return gr.MultimodalTextbox(submit_btn=True, stop_btn=False)
-
-
-def _waiting() -> Any:
-    return gr.MultimodalTextbox(submit_btn=False, stop_btn=True)
-
-
-def _owner(tab: gr.Request) -> str:
-    """Which tab asks: Gradio names each visit of the page anew."""
-    return tab.session_hash or ""
 
 
 def _shelf(room: Room, card: zoo.Card) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 import gradio as gr
 
 from app import api, examples, facing, lineup
+from app.asking import AT_ONCE, PRIVATE, emptied, idle, owner
 from app.comparison import Comparisons
 from app.conversation import Conversation
-from app.facing import AT_ONCE, PRIVATE, Page, draw, idle, session, task_kept
+from app.facing import Page, draw, session, task_kept
 from app.faults import told
 from app.panel import LARGEST_SEED, PAPER, task_of
 from rft.types import Decoding
@@ -39,7 +40,7 @@ def _wire(page: Page, all: Comparisons) -> None:
         all.free(kept.get("last"))
         files = [api.path(file) for file in message["files"]]
         cards = all.lineup(kept.get("cards"), task_of(task))
-        made = all.ask(cards, message["text"], files, task_of(task), gold, owner=_owner(tab))
+        made = all.ask(cards, message["text"], files, task_of(task), gold, owner=owner(tab))
         return *begun({**kept, "task": task}, made), ""
 
     @told
@@ -47,24 +48,23 @@ def _wire(page: Page, all: Comparisons) -> None:
         all.free(kept.get("last"))
         problem = examples.example(event.key).problem
         cards = all.lineup(kept.get("cards"), problem.task)
-        made = all.ask_problem(cards, problem, owner=_owner(tab))
+        made = all.ask_problem(cards, problem, owner=owner(tab))
         return *begun({**kept, "task": problem.task}, made), problem.task
 
     @told
     def ask_again(kept: dict[str, Any], task: str, tab: gr.Request) -> Any:
         all.free(kept.get("last"))
         cards = all.lineup(kept.get("cards"), task_of(task))
-        return begun(kept, all.again(cards, all.open(kept.get("last")), owner=_owner(tab)))
+        return begun(kept, all.again(cards, all.open(kept.get("last")), owner=owner(tab)))
 
     def begun(kept: dict[str, Any], made: Conversation) -> Any:
         kept = {**kept, "last": made.id}
-        waiting = gr.MultimodalTextbox(None, submit_btn=False, stop_btn=True)
-        return kept, *draw(all, kept, made), waiting
+        return kept, *draw(all, kept, made), emptied()
 
     @told
     def replies(kept: dict[str, Any], seed: Any, tab: gr.Request) -> Iterator[Any]:
         cards = all.lineup(kept.get("cards"), task_kept(kept))  # once: it looks at every folder
-        for made in all.write(kept.get("last"), _decoding(seed), owner=_owner(tab)):
+        for made in all.write(kept.get("last"), _decoding(seed), owner=owner(tab)):
             yield draw(all, kept, made, cards)
 
     @told
@@ -104,10 +104,6 @@ def _decoding(seed: Any) -> Decoding:
     """The paper's, with the seed that the page says; an emptied field means 0."""
     number = 0 if seed is None or seed != seed else int(min(max(seed, 0), LARGEST_SEED))
     return replace(PAPER, seed=number)
-
-
-def _owner(tab: gr.Request) -> str:
-    return tab.session_hash or ""
 
 
 __all__ = ("session", "tab")

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from app import beside, examples
+from app import asking, beside, examples
+from app.asking import part
 from app.comparison import FEWEST, MOST, Comparisons
 from app.conversation import Conversation
 from app.panel import TASK_NAMES, task_of
@@ -18,8 +19,6 @@ from rft import zoo
 from rft.types import TaskName
 
 STORAGE_KEY = "reason-rft-studio-compare"
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}
 _SHELF = '<div id="lineup" popover="auto" role="dialog" aria-label="Checkpoints">${value}</div>'
 
 
@@ -53,25 +52,15 @@ def lay_out(session: gr.BrowserState) -> Page:
         with gr.Row(elem_id="strip-top"):
             names = list(TASK_NAMES.items())
             task = gr.Radio(names, value="counting", label="Task", elem_id="c-task")
-            composer = gr.MultimodalTextbox(
-                placeholder="Ask them all about the image…",
-                file_count="multiple",
-                file_types=["image", ".heic", ".heif"],
-                sources=["upload"],
-                show_label=False,
-                label="Question for all",
-                container=False,
-                lines=1,
-                max_lines=6,
-                max_plain_text_length=1_000_000,
-                elem_id="c-composer",
+            composer = asking.composer(
+                "Ask them all about the image…", "Question for all", "c-composer"
             )
             gold = gr.Textbox(label="Gold answer", placeholder="if known", elem_id="c-gold")
             seed = gr.Number(0, label="Seed", precision=0, elem_id="c-seed")
-        strip = _html("c-examples", "['example']", examples.strip())
-        asked = _html("c-asked", "['again']")
-        panes = _html("c-panes", "['browse', 'drop']")
-        shelf = _html("c-shelf", "['choose']", template=_SHELF)
+        strip = part("c-examples", "['example']", examples.strip())
+        asked = part("c-asked", "['again']")
+        panes = part("c-panes", "['browse', 'drop']")
+        shelf = part("c-shelf", "['choose']", template=_SHELF)
     return Page(session, task, composer, gold, seed, strip, asked, panes, shelf)
 
 
@@ -94,18 +83,3 @@ def draw(
 def task_kept(kept: dict[str, Any]) -> TaskName | None:
     """The task that the visitor was at."""
     return task_of(kept.get("task") or "counting")
-
-
-def idle() -> Any:
-    """The composer, ready for a question."""
-    return gr.MultimodalTextbox(submit_btn=True, stop_btn=False)
-
-
-def _html(elem_id: str, events: str, value: str = "", template: str = "${value}") -> gr.HTML:
-    return gr.HTML(
-        value,
-        html_template=template,
-        js_on_load=f"studio.wire(element, trigger, watch, {events})",
-        apply_default_css=False,
-        elem_id=elem_id,
-    )

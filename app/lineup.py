@@ -9,8 +9,9 @@ from typing import Any
 import gradio as gr
 
 from app import picker
+from app.asking import PRIVATE, idle
 from app.comparison import FEWEST, Comparisons
-from app.facing import PRIVATE, Page, draw, idle, task_kept
+from app.facing import Page, draw, task_kept
 from app.faults import told
 from rft import zoo
 

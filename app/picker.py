@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from app.icons import icon
 from app.markup import plain
 from app.theme import STAGES, stage_look
-from rft.engine import Resident
+from rft.plan import Resident
 from rft.tasks import TASKS
 from rft.types import Progress
 from rft.zoo import Card, State

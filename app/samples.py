@@ -69,8 +69,8 @@ def _side(title: str, problems: Sequence[Problem]) -> str:
     if not problems:
         rest = '<li class="more">None: nothing is measured, and memorising goes unseen.</li>'
     return (
-        f'<section class="side" aria-label="{title}"><h3>{title} <b>{len(problems)}</b> with their answers</h3>'
-        f"<ul>{items}{rest}</ul></section>"
+        f'<section class="side" aria-label="{title}"><h3>{title} <b>{len(problems)}</b> '
+        f"with their answers</h3><ul>{items}{rest}</ul></section>"
     )
 
 

@@ -23,13 +23,15 @@ def spare(engine: Engine, run: Run) -> str:
         for resident in engine.loaded()
         if not resident.busy and resident.on_gpu == (here.gpu > 0)
     ]
+    if not idle:
+        return ""
     try:
         sizes = anatomy_of(run.config.checkpoint)
     except StudioError:  # the trainer says what of it is missing
         return ""
     problems, heldout = run.problems("train"), len(run.problems("id"))
     cost = partial(estimate, run.config, sizes, problems=problems, heldout=heldout)
-    if not idle or cost(here).fits or not cost(engine.memory()).fits:
+    if cost(here).fits or not cost(engine.memory()).fits:
         return ""
     for name in idle:
         engine.release(name)

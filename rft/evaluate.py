@@ -170,14 +170,12 @@ def table(found: dict[str, Any]) -> str:
     def line(name: str, of: dict[str, Any]) -> str:
         return f"  {name:<22}{Share(of['right'], of['n'])}"
 
-    lines = [line("strict", found["strict"]), line("lenient", found["lenient"])]
-    lines += [line("format", found["format"])]
+    lines = [line(name, found[name]) for name in ("strict", "lenient", "format")]
     if said := found["reasoning"]["said"]:
         true = found["reasoning"]["true"]
         lines += [f"  {'reasoning true':<22}{true / said:6.1%}  {true:,} of {said:,} statements"]
-    lines += ["strict, by kind:"]
-    lines += [line(kind, of["strict"]) for kind, of in found["kinds"].items()]
-    return "\n".join(lines)
+    kinds = [line(kind, of["strict"]) for kind, of in found["kinds"].items()]
+    return "\n".join([*lines, "strict, by kind:", *kinds])
 
 
 def command(argv: list[str]) -> int:

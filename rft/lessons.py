@@ -52,8 +52,7 @@ def counting_cot(index: int) -> Lesson:
     """CoT-SFT on visual counting: the paper's prompt, the whole derivation."""
     rng = random.Random(f"lesson/counting-cot/{index}")
     things, posed = counting.pose(rng, "train")
-    prompt = prompt_for("counting", posed.question)
-    return Lesson(prompt, completion_of(posed), partial(_picture, things, rng))
+    return Lesson(_asked(posed), completion_of(posed), partial(_picture, things, rng))
 
 
 #: The base looks before it speaks. Up to each of these lessons it describes scenes of at most so
@@ -96,7 +95,7 @@ def spatial_cot(index: int) -> Lesson:
     """CoT-SFT on spatial transformation: the paper's prompt, the whole derivation."""
     rng = random.Random(f"lesson/spatial-cot/{index}")
     told, posed = spatial.pose(rng, "train")
-    return Lesson(prompt_for("spatial", posed.question), completion_of(posed), _pair(told, rng))
+    return Lesson(_asked(posed), completion_of(posed), _pair(told, rng))
 
 
 def structure_cot(index: int) -> Lesson:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Before anything imports huggingface_hub or gradio, which read these while being imported.
 os.environ.update(
@@ -24,3 +29,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from rft.tiny import build
 
     return build(tmp_path_factory.mktemp("checkpoint") / "tiny", seed=1)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, installed where it is missing."""
+    from playwright.sync_api import sync_playwright
+    from visiting import ARGUMENTS, chromium
+
+    path = chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()

@@ -18,21 +18,18 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
 from page import Served, serving
 from PIL import Image
 
-from app import attended
 from app.conversation import Ask, Said
-from app.faults import told
 from app.panel import decoding_of
 from app.room import LONGEST_QUESTION, Room, checked, prompt_note
 from app.store import Store, lost
 from rft import zoo
 from rft.engine import Engine
-from rft.errors import DiskError, InputError, StudioError
+from rft.errors import DiskError, InputError
 from rft.scenes import make
 from rft.types import Decoding
 
@@ -519,59 +516,6 @@ def test_a_lost_reply_is_marked_and_others_are_left() -> None:
     assert lost(chat).exchanges[0].said == replace(Said("half"), end="lost")
     done = chat.replying(Said("whole", end="eos"))
     assert lost(done) is done
-
-
-# --- faults --------------------------------------------------------------------------------
-
-
-def test_studio_errors_become_sentences_and_bugs_surface() -> None:
-    def fail(error: Exception) -> None:
-        raise error
-
-    def fail_midway(error: Exception) -> Iterator[int]:
-        yield 1
-        raise error
-
-    with pytest.raises(gr.Error, match="Crop it"):
-        told(fail)(InputError("Crop it."))
-    with pytest.raises(gr.Error, match="Too large"):
-        list(told(fail_midway)(StudioError("Too large.")))
-    with pytest.raises(ZeroDivisionError):
-        told(fail)(ZeroDivisionError())
-
-
-def test_a_stream_that_nobody_comes_back_for_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attended, "GONE_S", 0.2)
-    lock = threading.Lock()
-
-    @told
-    def answer() -> Iterator[int]:
-        with lock:
-            yield from range(3)
-
-    left = answer()
-    assert next(left) == 0 and lock.locked()
-    assert lock.acquire(timeout=20), "its reader has gone, so it has let go"
-    assert list(left) == []
-    lock.release()
-    assert list(answer()) == [0, 1, 2] and not lock.locked()
-
-
-def test_a_reader_who_comes_back_too_late_finds_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attended, "GONE_S", 0.2)
-    closing = threading.Event()
-
-    def slow() -> Iterator[int]:
-        try:
-            yield 0
-            yield 1
-        finally:
-            closing.set()
-            time.sleep(1)  # as a model that is being loaded
-
-    late = attended.attended(slow())
-    assert next(late) == 0 and closing.wait(timeout=20)
-    assert list(late) == [], "it waits for the close, and ends"
 
 
 def test_gradio_writes_no_stubs_for_the_page() -> None:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -17,51 +13,10 @@ from gradio_client import Client
 from gradio_client.client import Job
 from page import Served, serving
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
+from visiting import NARROW, SLOW_MS, WIDE, Visit, shoot, sideways, visits
 
 from rft.scenes import make
-
-SHOTS = Path(__file__).parent.parent / "screenshots"
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SLOW_MS = 60_000  # the first reply loads torch and the model, on cores that may be shared
-
-expect.set_options(timeout=20_000)  # cores may be shared; a wait ends as soon as it is met
-
-Visit = Callable[..., Page]
-
-
-def chromium() -> str | None:
-    """Where Chromium is, None for playwright's own; installed where it is missing."""
-    for name in NAMES:
-        if (found := shutil.which(name)) is not None:
-            return found
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "update", "-q"], check=False)
-        subprocess.run(["apt-get", "install", "-qy", "chromium"], check=False)
-        if (found := shutil.which("chromium")) is not None:
-            return found
-    done = subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
-    if done.returncode:
-        pytest.fail(
-            "No Chromium here, and neither apt-get nor “playwright install chromium” could "
-            "install one. Install it by hand: the page must not go untested.",
-            pytrace=False,
-        )
-    return None
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -73,43 +28,18 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def visit(browser: Browser, studio: Served, tiny: Path) -> Iterator[Visit]:
     """Open the page as a new visitor; afterwards, see that nothing went wrong unseen."""
-    contexts: list[BrowserContext] = []
-    faults: list[str] = []
-    strangers: list[str] = []
+    with visits(browser, 30_000) as opened:
 
-    def watched(page: Page) -> None:
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: _note_stranger(request.url, strangers))
+        def open_page(
+            size: dict[str, int] = WIDE, *, dark: bool = False, model: Path | None = tiny
+        ) -> Page:
+            page = opened(studio.url, size, dark=dark)
+            expect(page.locator("section.card")).to_be_visible(timeout=SLOW_MS)
+            if model is not None:
+                choose(page, str(model))
+            return page
 
-    def open_page(
-        size: dict[str, int] = WIDE, *, dark: bool = False, model: Path | None = tiny
-    ) -> Page:
-        scheme = "dark" if dark else "light"
-        context = browser.new_context(viewport=size, color_scheme=scheme, accept_downloads=True)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        watched(page)
-        page.goto(studio.url)
-        expect(page.locator("section.card")).to_be_visible(timeout=SLOW_MS)
-        if model is not None:
-            choose(page, str(model))
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not faults, "the page's own script failed"
-    assert not strangers, "a request left the machine"
-
-
-def _note_stranger(url: str, strangers: list[str]) -> None:
-    parts = urlparse(url)
-    if parts.scheme not in ("data", "blob", "about") and parts.hostname not in (
-        "127.0.0.1",
-        "localhost",
-    ):
-        strangers.append(url)
+        yield open_page
 
 
 def choose(page: Page, checkpoint: str) -> None:
@@ -156,16 +86,6 @@ def let_go(queue: list[Job]) -> None:
     """Cancel the programs' questions, the one that is being answered last."""
     for job in reversed(queue):
         job.cancel()
-
-
-def shoot(page: Page, name: str) -> None:
-    SHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SHOTS / f"{name}.png")
-
-
-def sideways(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
-    return int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
 
 
 @pytest.mark.parametrize("dark", [False, True])

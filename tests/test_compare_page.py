@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from page import Served, serving
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from test_browser import (
-    ARGUMENTS,
-    NARROW,
-    SLOW_MS,
-    WIDE,
-    _note_stranger,
-    chromium,
-    shoot,
-    sideways,
-)
+from playwright.sync_api import Browser, Page, expect
+from visiting import NARROW, SLOW_MS, WIDE, Visit, shoot, sideways, visits
 
 from app.host import LISTED_ONLY, Host
 from rft.scenes import make
 
 EXAMPLE = "Ask the example: Visual counting, as trained"
-Visit = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    path = chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -44,30 +25,19 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def visit(chrome: Browser, studio: Served) -> Iterator[Visit]:
+def visit(browser: Browser, studio: Served) -> Iterator[Visit]:
     """Open the Compare tab as a new visitor; afterwards, see that nothing went wrong unseen."""
-    contexts: list[BrowserContext] = []
-    faults: list[str] = []
-    strangers: list[str] = []
+    with visits(browser) as opened:
 
-    def open_tab(size: dict[str, int] = WIDE, *, dark: bool = False, url: str = studio.url) -> Page:
-        scheme = "dark" if dark else "light"
-        context = chrome.new_context(viewport=size, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(SLOW_MS)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: _note_stranger(request.url, strangers))
-        page.goto(url)
-        page.get_by_role("tab", name="Compare").click()
-        expect(page.locator("#c-panes .pane")).to_have_count(2, timeout=SLOW_MS)
-        return page
+        def open_tab(
+            size: dict[str, int] = WIDE, *, dark: bool = False, url: str = studio.url
+        ) -> Page:
+            page = opened(url, size, dark=dark)
+            page.get_by_role("tab", name="Compare").click()
+            expect(page.locator("#c-panes .pane")).to_have_count(2, timeout=SLOW_MS)
+            return page
 
-    yield open_tab
-    for context in contexts:
-        context.close()
-    assert not faults, "the page's own script failed"
-    assert not strangers, "a request left the machine"
+        yield open_tab
 
 
 def finished(page: Page, count: int = 2) -> None:

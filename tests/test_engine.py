@@ -16,14 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from app import sharing
 from rft import machine, zoo
-from rft.claim import device
-from rft.dataset import bundled
-from rft.engine import Engine, Plan, Resident, make_plan, make_plan_beside
+from rft.engine import Engine
 from rft.errors import CheckpointError, InputError, MemoryShort
-from rft.presets import apply, preset
-from rft.runs import create, training
 from rft.types import Chunk, Decoding, Progress, Turn
 
 ASK = [Turn("user", "How many cubes are there?")]
@@ -279,45 +274,6 @@ def test_many_threads(engine: Engine, trio: list[zoo.Card]) -> None:
     assert not any(resident.busy for resident in engine.loaded())
 
 
-GB = 10**9
-
-
-def held(card_id: str, gigabytes: int, device: str = "cpu", busy: bool = False) -> Resident:
-    return Resident(card_id, gigabytes * GB, device, busy)
-
-
-@pytest.mark.parametrize(
-    ("need", "free", "residents", "budget", "plan"),
-    [
-        # Room for all: nobody goes.
-        (5, machine.Memory(100 * GB), [held("a", 20)], None, Plan()),
-        # The oldest idle one goes, and only that.
-        (5, machine.Memory(4 * GB), [held("a", 4), held("b", 4)], None, Plan(("a",))),
-        (5, machine.Memory(4 * GB), [held("a", 4, busy=True), held("b", 4)], None, Plan(("b",))),
-        # In use: wait rather than evict, and evict nobody in vain.
-        (9, machine.Memory(4 * GB), [held("a", 1), held("b", 9, busy=True)], None, Plan(wait=True)),
-        # A GPU with room takes it; what sits on the CPU need not go.
-        (5, machine.Memory(6 * GB, 16 * GB), [held("a", 4)], None, Plan()),
-        (5, machine.Memory(99 * GB, 3 * GB), [held("g", 9, "cuda:0")], None, Plan(("g",))),
-        (5, machine.Memory(99 * GB, 3 * GB), [], None, Plan(device="cpu")),
-        # The budget counts weights on all devices.
-        (5, machine.Memory(99 * GB, 99 * GB), [held("a", 4), held("b", 4)], 9, Plan(("a",))),
-    ],
-)
-def test_plans(
-    need: int, free: machine.Memory, residents: list[Resident], budget: int | None, plan: Plan
-) -> None:
-    limit = None if budget is None else budget * GB
-    assert make_plan("m", need * GB, 2 * GB, free, residents, limit) == plan
-
-
-def test_a_model_that_would_not_fit_alone() -> None:
-    with pytest.raises(MemoryShort, match=r"needs 17\.8 GB, this machine has 6\.1 GB free"):
-        make_plan("m", 17_800_000_000, 8 * GB, machine.Memory(6_100_000_000), [], None)
-    with pytest.raises(MemoryShort, match="on its GPU"):
-        make_plan("m", 90 * GB, 8 * GB, machine.Memory(6 * GB, 24 * GB), [], None)
-
-
 # --- beside a run that trains ----------------------------------------------------------------
 
 
@@ -344,40 +300,3 @@ def test_what_never_fitted_the_gpu_is_not_loaded_anew(
     assert "Loading" in said(run(engine, trio[0]))
     assert [resident.device for resident in engine.loaded()] == ["cpu"]
     assert "Loading" not in said(run(engine, trio[0]))
-
-
-def test_what_fits_only_the_gpu_is_refused_while_a_run_has_it() -> None:
-    free, on_gpu = machine.Memory(1 << 30, 1 << 30), Resident("x", 3 << 30, "cuda:0")
-    with pytest.raises(MemoryShort, match="“Walk” is training on the GPU"):
-        make_plan_beside("Walk", "Large", 8 << 30, 2 << 30, free, [], None)
-    with pytest.raises(MemoryShort, match="may fill"):
-        make_plan_beside("Walk", "Small", 1 << 28, 1 << 28, free, [on_gpu], 3 << 30)
-    plan = make_plan_beside("Walk", "Small", 1 << 28, 1 << 26, free, [on_gpu], None)
-    assert plan == Plan(device="cpu", beside=True), "who is on the GPU stays"
-
-
-def test_who_has_the_device_is_named(tmp_path: Path) -> None:
-    assert training(tmp_path) is None
-    chosen = bundled("counting", "train", 8, 2, 0)
-    few = apply(preset("few-shot-cpu"), samples=8)
-    made = create(tmp_path, few, chosen.train, chosen.heldout, title="Walk")
-    for holder, name in ((made.id, "Walk"), ("the rehearsal of it", "a rehearsal")):
-        hold = device(tmp_path).take(0, run=holder)
-        assert hold is not None and training(tmp_path) == name
-        hold.close()
-    assert training(tmp_path) is None
-
-
-def test_a_run_that_needs_the_memory_gets_it_from_chat(
-    engine: Engine, trio: list[zoo.Card], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen = bundled("counting", "train", 8, 2, 0)
-    made = create(tmp_path, apply(preset("few-shot-cpu"), samples=8), chosen.train, chosen.heldout)
-    assert sharing.spare(engine, made) == "", "there was nothing to release"
-    run(engine, trio[0])
-    monkeypatch.setattr(machine, "memory", lambda: machine.Memory(64 << 30))
-    assert sharing.spare(engine, made) == "" and names(engine) == ["a"]
-    monkeypatch.setattr(machine, "memory", lambda: machine.Memory(1 << 20))
-    assert sharing.spare(engine, made) == "" and names(engine) == ["a"], "not in vain"
-    monkeypatch.setattr(engine, "memory", lambda: machine.Memory(64 << 30))
-    assert "needs memory" in sharing.spare(engine, made) and names(engine) == []

@@ -5,24 +5,15 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
 from page import Served, serving
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from test_browser import (
-    ARGUMENTS,
-    NARROW,
-    SLOW_MS,
-    WIDE,
-    _note_stranger,
-    chromium,
-    shoot,
-    sideways,
-)
+from playwright.sync_api import Browser, Page, expect
+from visiting import NARROW, SLOW_MS, WIDE, Visit, shoot, sideways, visits
 
 from app.host import Host
 from rft.config import Config
@@ -34,17 +25,6 @@ from rft.runs import create, runs
 TRAINING_MS = 300_000  # loading torch, two measurements and a few steps, on cores that are shared
 CONFIG = Config("tiny", "grpo", samples=4, batch=2, generations=2, steps=30, max_new_tokens=16)
 
-Visit = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    path = chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
@@ -53,30 +33,19 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def visit(chrome: Browser, studio: Served) -> Iterator[Visit]:
+def visit(browser: Browser, studio: Served) -> Iterator[Visit]:
     """Open the Train tab as a new visitor; afterwards, see that nothing went wrong unseen."""
-    contexts: list[BrowserContext] = []
-    faults: list[str] = []
-    strangers: list[str] = []
+    with visits(browser) as opened:
 
-    def open_tab(size: dict[str, int] = WIDE, *, dark: bool = False, url: str = studio.url) -> Page:
-        scheme = "dark" if dark else "light"
-        context = chrome.new_context(viewport=size, color_scheme=scheme, accept_downloads=True)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(SLOW_MS)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: _note_stranger(request.url, strangers))
-        page.goto(url)
-        page.get_by_role("tab", name="Train").click()
-        expect(page.locator("#runs nav")).to_be_visible(timeout=SLOW_MS)
-        return page
+        def open_tab(
+            size: dict[str, int] = WIDE, *, dark: bool = False, url: str = studio.url
+        ) -> Page:
+            page = opened(url, size, dark=dark)
+            page.get_by_role("tab", name="Train").click()
+            expect(page.locator("#runs nav")).to_be_visible(timeout=SLOW_MS)
+            return page
 
-    yield open_tab
-    for context in contexts:
-        context.close()
-    assert not faults, "the page's own script failed"
-    assert not strangers, "a request left the machine"
+        yield open_tab
 
 
 @pytest.fixture
@@ -291,10 +260,10 @@ def test_a_stranger_looks_and_starts_nothing(visit: Visit, tmp_path: Path) -> No
 
 
 def test_a_run_outlives_reload_and_server_and_ends_in_chat(
-    chrome: Browser, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    browser: Browser, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads that wait for each other on shared cores
-    context = chrome.new_context(viewport=WIDE)
+    context = browser.new_context(viewport=WIDE)
     page = context.new_page()
     page.set_default_timeout(SLOW_MS)
     with serving(tmp_path / "chats") as first:
