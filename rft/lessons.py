@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,8 @@ from functools import partial
 from PIL import Image
 
 from rft.errors import InputError
-from rft.scenes import counting, spatial, structure
+from rft.scenes import Split, counting, spatial, structure
+from rft.scenes.board import View
 from rft.tasks import prompt_for
 from rft.types import Problem
 
@@ -109,32 +111,63 @@ def structure_cot(index: int) -> Lesson:
 #: to each of these lessons, how many objects stand on a board at most, and the share of lessons
 #: that only look.
 BOARDS = ((6_000, 1, 1.0), (12_000, 2, 0.9), (24_000, 4, 0.7), (None, 5, 0.3))
+#: The share of lessons in the looks of the domain shift, of training scenes all the same: as the
+#: Qwen2-VL of the paper, the base has seen more of the world than the fine-tuning shows again.
+WIDE = 0.25
+#: From this lesson on the base of all tasks is left undecided whether to think (:data:`THINKING`).
+UNDECIDED = 95_000
+_STEP = re.compile(r"[\d.]+ [-+×÷] [\d.]+ = [\d.]*\d")
 
 
 def three(index: int) -> Lesson:
-    """What a base of all three tasks knows: counting as :func:`base` ends, boards and figures.
+    """What a base of all three tasks knows: scenes, boards and figures, read and thought about.
 
     It goes on from a base of counting, which sees objects and their attributes already.
     """
     rng = random.Random(f"lesson/three/{index}")
     most, share = next((m, s) for until, m, s in BOARDS if until is None or index < until)
-    task = rng.choices(("counting", "spatial", "structure"), weights=(20, 40, 40))[0]
-    if task == "counting":
-        return base(500_000 + index)
-    looking = rng.random() < share
-    if task == "spatial":
-        if looking:
-            things = spatial.glimpse(rng, most)
-            return Lesson("What stands where?", spatial.caption(things), _board(things, rng))
-        told, posed = spatial.pose(rng, "train")
-        draw = _pair(told, rng)
-    else:
-        paint, posed = structure.pose(rng, "train")
+    task = rng.choices(("counting", "spatial", "structure", "sums"), weights=(16, 42, 36, 6))[0]
+    looking, wide = rng.random() < share, rng.random() < WIDE
+    if task == "sums":
+        return _sums(rng)
+    if task == "structure":
+        paint, posed = structure.pose(rng, "train", shifted=wide)
         draw = _figure(paint, rng)
         if looking:  # the derivation begins with what is read off the figure
             return Lesson(f"Read the figure. {posed.question}", _read_off(posed), draw)
-    manner = rng.choices(MANNERS, THINKING[0][1])[0]
-    return Lesson(_asked(posed), _said(posed, manner), draw)
+    elif task == "spatial":
+        view: View = rng.choice(("left", "right")) if wide else "front"
+        if looking:
+            return _glimpse(rng, most, view)
+        told, posed = spatial.pose(rng, "train", view)
+        draw = _pair(told, rng)
+    else:
+        things, posed = counting.pose(rng, "train", 9 if wide else 6)
+        draw = partial(_picture, things, rng, split="ood" if wide else "train")
+        if looking:
+            return Lesson(rng.choice(_CAPTION_REQUESTS), counting.caption(things), draw)
+    weights = THINKING[0 if index < UNDECIDED else 1][1]
+    return Lesson(_asked(posed), _said(posed, rng.choices(MANNERS, weights)[0]), draw)
+
+
+def _glimpse(rng: random.Random, most: int, view: View) -> Lesson:
+    """One board or two that have nothing to do with each other, read and no more."""
+    things = spatial.glimpse(rng, most, view)
+    if rng.random() < 0.5:
+        told = f"{spatial.EDGES[view]} {spatial.caption(things, view)}."
+        return Lesson("What stands where?", told, _boards(rng, (things, view)))
+    before = spatial.glimpse(rng, most)
+    draw = _boards(rng, (before, "front"), (things, view))
+    return Lesson("What stands where?", spatial.look(before, things, view), draw)
+
+
+def _sums(rng: random.Random) -> Lesson:
+    """The steps of several derivations, to be worked out beside a figure of no matter."""
+    paint, first = structure.pose(rng, "train")
+    others = [structure.pose(rng, "train")[1] for _ in range(4)]
+    steps = [step for posed in (first, *others) for step in _STEP.findall(posed.cot)]
+    asked = "; ".join(step.partition(" =")[0] for step in steps)
+    return Lesson(f"Work out: {asked}", "; ".join(steps) + ".", _figure(paint, rng))
 
 
 def _asked(posed: Problem) -> str:
@@ -155,10 +188,12 @@ def _pair(told: spatial.Story, rng: random.Random) -> Callable[[], tuple[Image.I
     return lambda: tuple(_noisy(i, rng) for i in spatial.draw(told, rng, rng.choice(SIZES)))
 
 
-def _board(
-    things: tuple[spatial.Thing, ...], rng: random.Random
+def _boards(
+    rng: random.Random, *seen: tuple[tuple[spatial.Thing, ...], View]
 ) -> Callable[[], tuple[Image.Image, ...]]:
-    return lambda: (_noisy(spatial.draw_one(things, rng, rng.choice(SIZES)), rng),)
+    return lambda: tuple(
+        _noisy(spatial.draw_one(things, rng, rng.choice(SIZES), view), rng) for things, view in seen
+    )
 
 
 def _figure(
@@ -191,13 +226,13 @@ def _attribute(rng: random.Random, things: list[counting.Thing]) -> tuple[str, s
 
 
 def _picture(
-    things: list[counting.Thing], rng: random.Random, zoom: float = 1.0
+    things: list[counting.Thing], rng: random.Random, zoom: float = 1.0, split: Split = "train"
 ) -> tuple[Image.Image, ...]:
     """The scene in one of several resolutions, sometimes with JPEG noise, as uploads have it.
 
     A checkpoint's processor brings all of them to the resolution it sees.
     """
-    return (_noisy(counting.draw(things, rng, "train", rng.choice(SIZES), zoom), rng),)
+    return (_noisy(counting.draw(things, rng, split, rng.choice(SIZES), zoom), rng),)
 
 
 def _noisy(image: Image.Image, rng: random.Random) -> Image.Image:

@@ -27,7 +27,8 @@ def problems(split: str, count: int = 120) -> list[Problem]:
 def sketches(kind: str, split: str = "train", count: int = 40) -> list[tuple[Draft, Layout]]:
     styles = OTHER_HANDS if split == "ood" else TEXTBOOK
     rng = random.Random(f"{kind}/{split}")
-    return [sketch(rng, kind, split, rng.choice(styles)) for _ in range(count)]
+    shifted = split == "ood"
+    return [sketch(rng, kind, split, rng.choice(styles), shifted=shifted) for _ in range(count)]
 
 
 def calculate(left: str, sign: str, right: str) -> Decimal:
@@ -225,7 +226,9 @@ def test_splits_share_no_scene():
     for split in ("train", "id", "ood"):
         rng = random.Random(split)
         keys[split] = {
-            sketch(rng, kind, split, TEXTBOOK[0])[0].key for kind in KINDS for _ in range(50)
+            sketch(rng, kind, split, TEXTBOOK[0], shifted=False)[0].key
+            for kind in KINDS
+            for _ in range(50)
         }
     assert not keys["train"] & keys["id"]
     assert not keys["train"] & keys["ood"]

@@ -317,9 +317,9 @@ def ask(rng: random.Random, things: list[Thing], kind: str) -> tuple[str, str, s
     return question, str(answer), " ".join([looking_for(things, sought), *steps])
 
 
-def pose(rng: random.Random, split: Split) -> tuple[list[Thing], Problem]:
-    """A scene and a question about it, not yet drawn."""
-    things = scene(rng, split)
+def pose(rng: random.Random, split: Split, most: int = 6) -> tuple[list[Thing], Problem]:
+    """A scene and a question about it, not yet drawn; ``most`` as for :func:`scene`."""
+    things = scene(rng, split, most)
     kind = rng.choices(KINDS, weights=(28, 22, 16, 18, 16))[0]
     question, answer, cot = ask(rng, things, kind)
     return things, Problem("", "counting", (), question, answer, cot, kind)

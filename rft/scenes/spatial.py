@@ -85,9 +85,12 @@ def cell(tile: tuple[int, int]) -> str:
     return f"{'abcd'[tile[0]]}{tile[1] + 1}"
 
 
-def story(rng: random.Random, split: Split) -> Story:
-    """Draw a scene that belongs to the split, and changes that can be told from the images."""
-    view = _VIEWS.get(split, "front")
+def story(rng: random.Random, split: Split, view: View | None = None) -> Story:
+    """Draw a scene that belongs to the split, and changes that can be told from the images.
+
+    ``view`` is the final image's; without it, the split's own.
+    """
+    view = view or _VIEWS.get(split, "front")
     # Drawn once, or the sparse and simple scenes, which fail less often, would be the most.
     count, number = rng.randint(2, 5), rng.randint(1, _LIMIT)
     while True:
@@ -220,23 +223,32 @@ def draw(told: Story, rng: random.Random, size: int) -> tuple[Image.Image, Image
     )
 
 
-def glimpse(rng: random.Random, most: int) -> tuple[Thing, ...]:
+def glimpse(rng: random.Random, most: int, view: View = "front") -> tuple[Thing, ...]:
     """A training scene of at most so many objects, to be looked at and no more."""
     count = rng.randint(1, most)
     while True:
         things = _scene(rng, count)
-        if belongs(key(things), "train") and not _alike(things) and _stands(things, "front"):
+        if belongs(key(things), "train") and not _alike(things) and _stands(things, view):
             return things
 
 
-def caption(things: Sequence[Thing]) -> str:
-    """What stands where, from left to right and from front to back."""
-    return "; ".join(f"{cell(t.tile)} {t.name}" for t in sorted(things, key=lambda t: t.tile))
+def caption(things: Sequence[Thing], view: View = "front") -> str:
+    """What stands where in the picture, from its left to its right and from front to back.
+
+    Seen from a side, each tile that an object seems to stand on is also called by its own name.
+    """
+    listed = []
+    for thing in sorted(things, key=lambda t: seen(t.tile, view)):
+        own = "" if view == "front" else f"{cell(seen(thing.tile, view))} is "
+        listed.append(f"{own}{cell(thing.tile)} {thing.name}")
+    return "; ".join(listed)
 
 
-def draw_one(things: Sequence[Thing], rng: random.Random, size: int) -> Image.Image:
-    """One scene as the first image shows it, RGB, ``size`` x ``size`` pixels."""
-    return _picture(things, "front", size, rng.choice(TONES), rng.uniform(0.96, 1.04))
+def draw_one(
+    things: Sequence[Thing], rng: random.Random, size: int, view: View = "front"
+) -> Image.Image:
+    """One scene, RGB, ``size`` x ``size`` pixels."""
+    return _picture(things, view, size, rng.choice(TONES), rng.uniform(0.96, 1.04))
 
 
 def _picture(
@@ -263,30 +275,32 @@ def written(calls: Sequence[Call]) -> str:
     return ", ".join(f"{c.function}({c.object}, '{c.value}')" for c in calls)
 
 
-_VIEW_SENTENCES: dict[View, str] = {
-    "front": "The dark edge stays in front: the same view.",
-    "left": "The dark edge is now at the right: seen from the left, so rows 1-4 of the second "
-    "image are columns a-d of the first, columns a-d are rows 4-1.",
-    "right": "The dark edge is now at the left: seen from the right, so rows 1-4 of the second "
-    "image are columns d-a of the first, columns a-d are rows 1-4.",
+#: Where the table's dark front edge is in the picture, and what follows from it.
+EDGES: dict[View, str] = {
+    "front": "The dark edge is in front.",
+    "left": "The dark edge is at the right: seen from the left.",
+    "right": "The dark edge is at the left: seen from the right.",
 }
 
 
+def look(before: Sequence[Thing], after: Sequence[Thing], view: View) -> str:
+    """What stands where in both images: the ground of all reasoning."""
+    return f"First: {caption(before)}. {EDGES[view]} Second: {caption(after, view)}."
+
+
 def derive(told: Story) -> str:
-    """The chain of thought: each object's look and tile in both images, so what was called."""
-    steps = [
-        "Columns a-d go from left to right, rows 1-4 from front to back.",
-        _VIEW_SENTENCES[told.view],
-    ]
+    """The chain of thought: both images read, then each object followed from one to the other.
+
+    A tile is named as on a chessboard: columns a to d from the left, rows 1 to 4 from the front.
+    As in the counting scenes, each word is a copy or the comparison of two words.
+    """
+    steps = [look(told.before, told.after, told.view)]
     for i, (was, now) in enumerate(zip(told.before, told.after, strict=True)):
         own = [call for call in told.calls if call.object == str(i)]
-        found = cell(now.tile)
-        if told.view != "front":
-            found = f"{cell(seen(now.tile, told.view))}, which is {found}"
         result = written(own) or "no change"
-        steps.append(f"{i}: {was.name} at {cell(was.tile)}, then {now.name} at {found}: {result}.")
-    number = len(told.calls)
-    steps.append(f"{number} change{'s' if number > 1 else ''}.")
+        steps.append(
+            f"{i} {was.name}: {cell(was.tile)}, then {cell(now.tile)} {now.name}: {result}."
+        )
     return " ".join(steps)
 
 
@@ -296,9 +310,9 @@ def seen(tile: tuple[int, int], view: View) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def pose(rng: random.Random, split: Split) -> tuple[Story, Problem]:
-    """A story and the question about it, not yet drawn."""
-    told = story(rng, split)
+def pose(rng: random.Random, split: Split, view: View | None = None) -> tuple[Story, Problem]:
+    """A story and the question about it, not yet drawn; ``view`` as for :func:`story`."""
+    told = story(rng, split, view)
     posed = Problem(
         "",
         "spatial",

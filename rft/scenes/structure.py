@@ -48,11 +48,17 @@ _USUAL_UNKNOWNS, _USUAL_CORNERS, _USUAL_CENTRE = "xy", ("PQR", "KLM", "EFG", "RS
 _OTHER_UNKNOWNS, _OTHER_CORNERS, _OTHER_CENTRE = "ntkw", ("UVW", "XYZ", "HJN"), "Z"
 
 
-def pose(rng: random.Random, split: Split) -> tuple[Callable[[int], Image.Image], Problem]:
-    """A problem whose figure is not yet drawn, and what draws it at a size in pixels."""
+def pose(
+    rng: random.Random, split: Split, *, shifted: bool | None = None
+) -> tuple[Callable[[int], Image.Image], Problem]:
+    """A problem whose figure is not yet drawn, and what draws it at a size in pixels.
+
+    ``shifted``: whether another hand than the textbook's draws it; without it, as the split has it.
+    """
+    shifted = split not in ("train", "id") if shifted is None else shifted
     kind = rng.choice(tuple(KINDS))
-    style = rng.choice(TEXTBOOK if split in ("train", "id") else OTHER_HANDS)
-    draft, layout = sketch(rng, kind, split, style)
+    style = rng.choice(OTHER_HANDS if shifted else TEXTBOOK)
+    draft, layout = sketch(rng, kind, split, style, shifted=shifted)
     question, answer, closing = rng.choice(draft.questions), show(draft.answer), ""
     if rng.random() < 0.5:
         kind += "-choice"
@@ -79,14 +85,16 @@ def problem(rng: random.Random, split: Split, size: int) -> Problem:
     return replace(posed, images=(paint(size),))
 
 
-def sketch(rng: random.Random, kind: str, split: Split, style: Style) -> tuple[Draft, Layout]:
+def sketch(
+    rng: random.Random, kind: str, split: Split, style: Style, *, shifted: bool
+) -> tuple[Draft, Layout]:
     """A draft of this kind that belongs to the split and whose labels all find room."""
     while True:
-        draft = KINDS[kind](rng, _letters(rng, split))
+        draft = KINDS[kind](rng, _letters(rng, shifted))
         if not belongs(draft.key, split):
             continue
         figure = draft.figure.mirrored() if rng.random() < 0.5 else draft.figure
-        if split not in ("train", "id"):
+        if shifted:
             figure = figure.turned(rng.uniform(20, 340))
         layout = place(figure, style.inside)
         if layout is not None:
@@ -111,7 +119,7 @@ def choices(rng: random.Random, draft: Draft) -> list[Number]:
     return options
 
 
-def _letters(rng: random.Random, split: Split) -> Letters:
-    if split in ("train", "id"):
-        return Letters(rng.choice(_USUAL_UNKNOWNS), rng.choice(_USUAL_CORNERS), _USUAL_CENTRE)
-    return Letters(rng.choice(_OTHER_UNKNOWNS), rng.choice(_OTHER_CORNERS), _OTHER_CENTRE)
+def _letters(rng: random.Random, shifted: bool) -> Letters:
+    if shifted:
+        return Letters(rng.choice(_OTHER_UNKNOWNS), rng.choice(_OTHER_CORNERS), _OTHER_CENTRE)
+    return Letters(rng.choice(_USUAL_UNKNOWNS), rng.choice(_USUAL_CORNERS), _USUAL_CENTRE)
