@@ -14,6 +14,7 @@ COMMANDS = {
     "tiny": ("rft.tiny", "build an untrained tiny Qwen2-VL checkpoint"),
     "rehearse": ("rft.rehearsal", "try a run before it starts"),
     "train": ("rft.trainer", "train a checkpoint by a recipe"),
+    "retrain": ("rft.retrain", "train bundled checkpoints from their recipes"),
     "eval": ("rft.evaluate", "measure a checkpoint's accuracy on a task"),
     "export": ("rft.export", "pack, merge or publish a finished run"),
     "prove": ("rft.proof", "show that a run's training is applied"),

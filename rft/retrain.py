@@ -1,0 +1,119 @@
+"""``python -m rft retrain``: the bundled checkpoints once more, each from its recipe.
+
+A recipe is a config in assets/recipes; training it is an ordinary run, resumed where it was
+killed. What ships is the finished checkpoint and its curves. Knows no page and no trainer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from rft.cards import ROOT
+from rft.config import Config
+from rft.errors import CheckpointError, InputError, StudioError
+from rft.journal import replace
+from rft.run import ROOT as RUNS
+from rft.run import Run
+from rft.types import TaskName
+
+RECIPES = ROOT / "assets" / "recipes"
+SHIPPED = ROOT / "assets" / "tiny"
+CURVES = ROOT / "assets" / "curves"
+#: The paper's stages for each task, after the base that all start from.
+STAGES = ("ans-sft", "cot-sft", "zero", "rft")
+NAMES = ("base", *(f"{task}-{stage}" for task in get_args(TaskName) for stage in STAGES))
+#: Rows of a shipped curve, each the mean of as many steps as it takes.
+ROWS = 150
+
+
+def recipes(folder: Path = RECIPES) -> dict[str, Path]:
+    """The recipes there are, by name, in the order in which they build on each other."""
+    return {name: file for name in NAMES if (file := folder / f"{name}.json").is_file()}
+
+
+def retrain(recipe: Path, runs: Path) -> Run:
+    """Train a recipe in a process of its own; a run that is there is resumed, or left if done.
+
+    InputError where the run is older than the bundled base that the recipe starts from.
+    """
+    run, start = Run(runs / recipe.stem), SHIPPED / "base" / "model.safetensors"
+    made, built_on = run.folder / "config.json", Config.read(recipe).checkpoint == "tiny-base"
+    if built_on and made.exists() and made.stat().st_mtime < start.stat().st_mtime:
+        raise InputError(f"{run.folder} was begun from an earlier base: remove it to train anew.")
+    if run.state() != "done":
+        line = [sys.executable, "-m", "rft", "train", str(run.folder), "--config", str(recipe)]
+        if subprocess.run(line, cwd=ROOT, check=False).returncode or run.state() != "done":
+            raise CheckpointError(
+                f"{recipe.stem} is not finished: the same command goes on where it stands."
+            )
+    return run
+
+
+def ship(run: Run, checkpoints: Path = SHIPPED, curves: Path = CURVES) -> None:
+    """Put the finished checkpoint and its curves where the zoo has them."""
+    name = run.folder.name
+    draft = checkpoints / f"{name}.part"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(run.final, draft)
+    shutil.rmtree(checkpoints / name, ignore_errors=True)
+    draft.rename(checkpoints / name)
+    curves.mkdir(exist_ok=True)
+    told = {
+        "steps": run.config.total_steps,
+        "curve": thinned(run.metrics()),
+        "heldout": run.heldout(),
+    }
+    replace(curves / f"{name}.json", json.dumps(told, indent=1) + "\n")
+
+
+def thinned(metrics: Sequence[Mapping[str, Any]], rows: int = ROWS) -> list[dict[str, Any]]:
+    """The curve in at most so many rows: means over neighbouring steps of one stage.
+
+    A row's ``step`` is its last; what is a duration or a count of the machine's is left out.
+    """
+    width = -(-len(metrics) // rows) or 1
+    found: list[dict[str, Any]] = []
+    for stage in dict.fromkeys(line.get("stage") for line in metrics):
+        lines = [line for line in metrics if line.get("stage") == stage]
+        for first in range(0, len(lines), width):
+            found.append({"stage": stage, **_mean(lines[first : first + width])})
+    return found
+
+
+def _mean(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(name for line in lines for name in line)
+    mean: dict[str, Any] = {"step": lines[-1]["step"]}
+    for name in names:
+        values = [line[name] for line in lines if isinstance(line.get(name), (int, float))]
+        if values and name not in ("step", "stage", "time", "step_time", "num_tokens"):
+            mean[name] = round(statistics.fmean(values), 6)
+    return mean
+
+
+def command(argv: list[str]) -> int:
+    """``python -m rft retrain NAME … | --all``"""
+    parser = argparse.ArgumentParser(prog="python -m rft retrain", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a bundled checkpoint, as base")
+    parser.add_argument("--all", action="store_true", help="all, the base first")
+    parser.add_argument("--runs", type=Path, default=RUNS / "zoo", help="where the runs lie")
+    args = parser.parse_args(argv)
+    known = recipes()
+    names = list(known) if args.all else args.names
+    if not names or set(names) - set(known):
+        parser.error(f"name checkpoints, or --all; there are {', '.join(known)}")
+    try:
+        for name in names:
+            ship(retrain(known[name], args.runs.resolve()))
+            print(f"{name}: trained and put among the bundled checkpoints.", flush=True)
+    except StudioError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0

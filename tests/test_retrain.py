@@ -1,0 +1,90 @@
+"""Retraining: a recipe becomes a run and the run what the zoo ships."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from rft.config import Config
+from rft.errors import CheckpointError, InputError
+from rft.retrain import NAMES, SHIPPED, recipes, retrain, ship, thinned
+from rft.run import Run
+from rft.zoo import cards
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("recipes") / "base.json"
+    Config("tiny", "cot-sft", data="lessons/base", samples=8, batch=4, sft_steps=2,
+           rank=0, eval_every=0).save(file)  # fmt: skip
+    return file
+
+
+@pytest.fixture(scope="module")
+def run(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return retrain(recipe, tmp_path_factory.mktemp("runs"))
+
+
+def test_every_recipe_is_a_config_and_starts_from_nothing_or_from_the_base() -> None:
+    starts = {name: Config.read(file).checkpoint for name, file in recipes().items()}
+    assert next(iter(starts)) == "base" and starts["base"] == "tiny"
+    assert {start for name, start in starts.items() if name != "base"} <= {"tiny-base"}
+    assert set(starts) <= set(NAMES)
+
+
+def test_every_recipe_makes_a_card_of_the_zoo() -> None:
+    shipped = {card.folder for card in cards() if card.bundled}
+    assert {SHIPPED / name for name in recipes()} <= shipped
+
+
+def test_a_recipe_becomes_a_run_that_ships_as_checkpoint_and_curve(
+    run: Run, recipe: Path, tmp_path: Path
+) -> None:
+    assert run.state() == "done"
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "stale.txt").touch()
+    ship(run, tmp_path, tmp_path / "curves")
+    assert (tmp_path / "base" / "model.safetensors").is_file()
+    assert not (tmp_path / "base" / "stale.txt").exists()
+    told = json.loads((tmp_path / "curves" / "base.json").read_text())
+    assert [row["step"] for row in told["curve"]] == [1, 2] and told["steps"] == 2
+    assert all(row["stage"] == "sft" and row["loss"] > 0 for row in told["curve"])
+    before = (run.folder / "metrics.jsonl").stat().st_mtime_ns
+    assert retrain(recipe, run.folder.parent).folder == run.folder  # done: not trained again
+    assert (run.folder / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_a_recipe_that_cannot_be_trained_says_that_it_is_not_finished(tmp_path: Path) -> None:
+    wrong = tmp_path / "base.json"
+    Config("tiny", "cot-sft", data="lessons/none", samples=4, batch=4, sft_steps=1).save(wrong)
+    with pytest.raises(CheckpointError, match="goes on where it stands"):
+        retrain(wrong, tmp_path / "runs")
+
+
+def test_a_run_from_an_earlier_base_is_refused(tmp_path: Path) -> None:
+    later = tmp_path / "counting-zero.json"
+    Config("tiny-base", "grpo", steps=1, samples=8).save(later)
+    made = tmp_path / "runs" / "counting-zero" / "config.json"
+    made.parent.mkdir(parents=True)
+    made.write_text(later.read_text())
+    os.utime(made, (time.time() - 1e9,) * 2)
+    with pytest.raises(InputError, match="earlier base"):
+        retrain(later, tmp_path / "runs")
+
+
+def test_a_thinned_curve_averages_within_a_stage_and_keeps_the_last_step() -> None:
+    lines = [
+        {"step": n, "stage": "sft" if n <= 5 else "grpo", "loss": float(n), "time": 1.0}
+        for n in range(1, 10)
+    ]
+    assert thinned(lines, 5) == [
+        {"stage": "sft", "step": 2, "loss": 1.5},
+        {"stage": "sft", "step": 4, "loss": 3.5},
+        {"stage": "sft", "step": 5, "loss": 5.0},
+        {"stage": "grpo", "step": 7, "loss": 6.5},
+        {"stage": "grpo", "step": 9, "loss": 8.5},
+    ]
