@@ -92,23 +92,11 @@ class Anatomy:
         return self.layers * sum(rank * sum(shapes[name]) for name in targets if name in shapes)
 
     def image_tokens(self, size: tuple[int, int], max_pixels: int) -> int:
-        """Tokens of a picture of this (width, height), once it is fitted into the bounds.
-
-        Both sides become multiples of a merged patch, as the Qwen2-VL processor makes them.
-        """
+        """Tokens of a picture of this (width, height), once it is fitted into the bounds."""
         unit = self.patch * self.merge
-        width, height = size
-        most = max(min(max_pixels, self.max_pixels), unit**2)
-        across, down = round(width / unit), round(height / unit)
-        if across * down * unit**2 > most:
-            shrink = math.sqrt(width * height / most)
-            across = max(1, math.floor(width / shrink / unit))
-            down = max(1, math.floor(height / shrink / unit))
-        elif across * down * unit**2 < self.min_pixels:
-            grow = math.sqrt(self.min_pixels / (width * height))
-            across = math.ceil(width * grow / unit)
-            down = math.ceil(height * grow / unit)
-        return across * down
+        most = min(max_pixels, self.max_pixels)
+        width, height = fitted(size, most, min_pixels=self.min_pixels, unit=unit)
+        return width * height // unit**2
 
 
 # What the two families share, and the published sizes (their config.json).
@@ -183,3 +171,24 @@ def _bound(
 ) -> int:
     """A bound on pixels, under the name of an older or a newer processor file."""
     return int(size.get(new) or pictures.get(old) or default)
+
+
+def fitted(
+    size: tuple[int, int], max_pixels: int, *, min_pixels: int = 3_136, unit: int = 28
+) -> tuple[int, int]:
+    """The (width, height) in pixels at which a model looks at a picture of this ``size``.
+
+    Both sides become multiples of a merged patch, as the Qwen2-VL processor makes them.
+    """
+    width, height = size
+    most = max(max_pixels, unit**2)
+    across, down = round(width / unit), round(height / unit)
+    if across * down * unit**2 > most:
+        shrink = math.sqrt(width * height / most)
+        across = max(1, math.floor(width / shrink / unit))
+        down = max(1, math.floor(height / shrink / unit))
+    elif across * down * unit**2 < min_pixels:
+        grow = math.sqrt(min_pixels / (width * height))
+        across = math.ceil(width * grow / unit)
+        down = math.ceil(height * grow / unit)
+    return across * unit, down * unit
