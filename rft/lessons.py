@@ -17,7 +17,7 @@ from functools import partial
 from PIL import Image
 
 from rft.errors import InputError
-from rft.scenes import Split, counting, spatial, structure
+from rft.scenes import Split, counting, spatial, structure, writing
 from rft.scenes.board import View
 from rft.tasks import prompt_for
 from rft.types import Problem
@@ -111,6 +111,9 @@ def structure_cot(index: int) -> Lesson:
 #: to each of these lessons, how many objects stand on a board at most, and the share of lessons
 #: that only look.
 BOARDS = ((6_000, 1, 1.0), (12_000, 2, 0.9), (24_000, 4, 0.7), (None, 5, 0.3))
+#: Before it reads figures it reads numbers and letters: up to each of these lessons, how many at
+#: most and how many times larger than in figures; and the share of figure lessons that do.
+WRITING = ((4_000, 1, 2.6, 0.8), (12_000, 2, 1.8, 0.7), (24_000, 4, 1.2, 0.6), (None, 5, 1.0, 0.12))
 #: The share of lessons in the looks of the domain shift, of training scenes all the same: as the
 #: Qwen2-VL of the paper, the base has seen more of the world than the fine-tuning shows again.
 WIDE = 0.25
@@ -131,6 +134,9 @@ def three(index: int) -> Lesson:
     if task == "sums":
         return _sums(rng)
     if task == "structure":
+        step = next(step for step in WRITING if step[0] is None or index < step[0])
+        if rng.random() < step[-1]:
+            return _reading(rng, *step[1:3], shifted=wide)
         paint, posed = structure.pose(rng, "train", shifted=wide)
         draw = _figure(paint, rng)
         if looking:  # the derivation begins with what is read off the figure
@@ -159,6 +165,15 @@ def _glimpse(rng: random.Random, most: int, view: View) -> Lesson:
     before = spatial.glimpse(rng, most)
     draw = _boards(rng, (before, "front"), (things, view))
     return Lesson("What stands where?", spatial.look(before, things, view), draw)
+
+
+def _reading(rng: random.Random, most: int, zoom: float, *, shifted: bool) -> Lesson:
+    texts = writing.page(rng, most, zoom * rng.uniform(0.9, 1.2))
+    return Lesson(
+        "What is written?",
+        writing.caption(texts),
+        lambda: (_noisy(writing.draw(texts, rng, rng.choice(SIZES), zoom, shifted=shifted), rng),),
+    )
 
 
 def _sums(rng: random.Random) -> Lesson:

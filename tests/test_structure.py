@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from PIL import ImageColor
 
-from rft.scenes import make
+from rft.scenes import make, writing
 from rft.scenes.drafts import Draft, show
 from rft.scenes.layout import Layout, font
 from rft.scenes.pens import OTHER_HANDS, TEXTBOOK, draw
@@ -260,3 +260,16 @@ def test_other_hands_write_other_letters():
     }
     assert not letters["train"] & letters["ood"]
     assert not (letters["train"] | letters["ood"]) & set("ABCD")
+
+
+@pytest.mark.parametrize("zoom", [1.0, 2.6])
+def test_what_is_to_be_read_stands_apart_in_its_cell(zoom):
+    for seed in range(40):
+        texts = writing.page(random.Random(seed), 5, zoom)
+        assert 1 <= len(texts) <= 5 and [t.x for t in texts] == sorted(t.x for t in texts)
+        read = re.findall(r"([a-d])([1-4]) ([\w.]+°?)(?:; |\.$)", writing.caption(texts))
+        assert [text for _, _, text in read] == [t.text for t in texts]
+        for (column, row, _), one in zip(read, texts, strict=True):
+            assert "abcd".index(column) == int(one.x * 4) and int(row) == int(one.y * 4) + 1
+        picture = writing.draw(texts, random.Random(seed), 112, zoom, shifted=seed % 2 == 0)
+        assert picture.size == (112, 112) and len(picture.getcolors(112 * 112)) > 5

@@ -1,0 +1,96 @@
+"""Numbers and letters as geometry figures have them, to be read and no more.
+
+Whoever can read them here has only to find them in a figure. This module knows pens and paper;
+no geometry and no question.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from rft.scenes.layout import font
+from rft.scenes.pens import OTHER_HANDS, TEXTBOOK, Style
+
+_EM = 0.15  # of a figure's values, as a share of the picture's side
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text and where its middle is, as shares of the side."""
+
+    text: str
+    x: float
+    y: float
+
+    @property
+    def cell(self) -> str:
+        """Where it is on a board of four by four: columns a to d from the left, rows from the top."""
+        return f"{'abcd'[int(self.x * 4)]}{int(self.y * 4) + 1}"
+
+
+def page(rng: random.Random, most: int, zoom: float) -> list[Written]:
+    """At most so many texts, from left to right, with room for letters so many times larger."""
+    found: list[Written] = []
+    for _ in range(rng.randint(1, most)):
+        text = _text(rng)
+        half = (0.3 * len(text) * _EM * zoom, 0.5 * _EM * zoom)
+        for _ in range(20):
+            x, y = (rng.uniform(min(0.48, r), max(0.52, 1 - r)) for r in half)
+            if all(abs(x - o.x) > 0.05 and _apart(x, y, text, o, zoom) for o in found):
+                found.append(Written(text, round(x, 3), round(y, 3)))
+                break
+    return sorted(found, key=lambda one: one.x)
+
+
+def _apart(x: float, y: float, text: str, other: Written, zoom: float) -> bool:
+    wide = 0.31 * (len(text) + len(other.text)) * _EM * zoom
+    return abs(x - other.x) > wide or abs(y - other.y) > 1.05 * _EM * zoom
+
+
+def _text(rng: random.Random) -> str:
+    sort = rng.choices(("number", "degrees", "decimal", "letter"), weights=(40, 35, 8, 17))[0]
+    if sort == "letter":
+        return rng.choice("xyntkwABCDEFGHJKLMNOPQRSTUVXYZ")
+    number = rng.choices((rng.randint(2, 9), rng.randint(10, 99), rng.randint(100, 179)), (1, 6, 2))
+    ending = {"number": "", "degrees": "°", "decimal": f".{rng.choice('5525')}"}[sort]
+    return f"{number[0]}{ending}"
+
+
+def caption(texts: list[Written]) -> str:
+    """What is written where."""
+    return "; ".join(f"{one.cell} {one.text}" for one in texts) + "."
+
+
+def draw(
+    texts: list[Written], rng: random.Random, size: int, zoom: float, *, shifted: bool
+) -> Image.Image:
+    """The page, RGB, ``size`` pixels square, with a few strokes that mean nothing."""
+    style: Style = rng.choice(OTHER_HANDS if shifted else TEXTBOOK)
+    sheet = Image.new("RGB", (3 * size, 3 * size), rng.choice((style.paper, style.wash)))
+    pen = ImageDraw.Draw(sheet)
+    for _ in range(rng.randint(0, 3)):
+        ends = [(rng.uniform(0, 3 * size), rng.uniform(0, 3 * size)) for _ in range(2)]
+        if all(_clear(one, ends, 3 * size, zoom) for one in texts):
+            pen.line(ends, fill=style.ink, width=max(1, round(3 * size * style.width)))
+    picture = sheet.reduce(3)
+    letters = font(_EM * zoom * size * rng.uniform(0.9, 1.1))
+    for one in texts:
+        left, top, right, bottom = letters.getbbox(one.text)
+        colour = style.accent if one.text.isalpha() else style.ink
+        at = (one.x * size - (left + right) / 2, one.y * size - (top + bottom) / 2)
+        ImageDraw.Draw(picture).text(at, one.text, fill=colour, font=letters)
+    return picture
+
+
+def _clear(one: Written, ends: list[tuple[float, float]], side: int, zoom: float) -> bool:
+    """Whether a stroke stays off a text, judged at some points along it."""
+    (x1, y1), (x2, y2) = ends
+    wide, high = 0.33 * len(one.text) * _EM * zoom * side, 0.6 * _EM * zoom * side
+    return not any(
+        abs(x1 + (x2 - x1) * i / 40 - one.x * side) < wide
+        and abs(y1 + (y2 - y1) * i / 40 - one.y * side) < high
+        for i in range(41)
+    )
