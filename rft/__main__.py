@@ -15,7 +15,7 @@ COMMANDS = {
     "rehearse": ("rft.rehearsal", "try a run before it starts"),
     "train": ("rft.trainer", "train a checkpoint by a recipe"),
     "retrain": ("rft.retrain", "train bundled checkpoints from their recipes"),
-    "eval": ("rft.evaluate", "measure a checkpoint's accuracy on a task"),
+    "eval": ("rft.exam", "measure checkpoints' accuracy on a task"),
     "export": ("rft.export", "pack, merge or publish a finished run"),
     "prove": ("rft.proof", "show that a run's training is applied"),
     "bench": ("rft.bench", "measure the app's speed"),

@@ -111,7 +111,7 @@ def from_folder(
     """
     _check_numbers(1 if k is None else k, heldout)
     notes: list[str] = []
-    by_split = _files_of(path, task)
+    by_split = files_of(path, task)
     test = next((split for split in by_split if split != "train"), None)
     held: list[Problem] = []
     if "train" in by_split and test:
@@ -133,7 +133,7 @@ def from_folder(
         notes.append(f"There are only {len(sieve.held)} different problems to hold out.")
     source = {"from": "folder", "path": str(path), "task": tasks[0], "k": len(sieve.train),
               "heldout": heldout, "seed": seed}  # fmt: skip
-    chosen, measured = _named_apart(sieve.train), _named_apart(sieve.held)
+    chosen, measured = named_apart(sieve.train), named_apart(sieve.held)
     return Chosen(train[0].task, chosen, measured, source, (*notes, *sieve.notes()))
 
 
@@ -171,7 +171,7 @@ def handmade(task: TaskName, examples: Sequence[Example], heldout: int, seed: in
 
 def from_run(data: Path, source: Mapping[str, Any]) -> Chosen:
     """The very problems of an earlier run, from its ``data`` folder."""
-    by_split = _files_of(data, None)
+    by_split = files_of(data, None)
     if "train" not in by_split:
         raise InputError(f"{data} holds no training problems: choose the data anew.")
     train = _loaded(by_split["train"], None)
@@ -215,7 +215,7 @@ def _drawn(task: TaskName, split: str, first: int, n: int) -> tuple[Problem, ...
     return tuple(make(task, known, first + number, SIZE) for number in range(n))
 
 
-def _files_of(path: Path, task: TaskName | None) -> dict[Split, list[Path]]:
+def files_of(path: Path, task: TaskName | None) -> dict[Split, list[Path]]:
     """The files whose split is known, by split: "train" first, then "id", then the others."""
     found: dict[Split, list[Path]] = {}
     for split in get_args(Split):
@@ -238,7 +238,7 @@ def _without(problems: Sequence[Problem], taken: Sequence[Problem]) -> Iterator[
     return (problem for problem in problems if id(problem) not in gone)
 
 
-def _named_apart(problems: Sequence[Problem]) -> list[Problem]:
+def named_apart(problems: Sequence[Problem]) -> list[Problem]:
     """The problems, ids made different where they would name the same image file."""
     names: set[str] = set()
     apart = []

@@ -6,7 +6,7 @@ conversation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -30,19 +30,31 @@ class GumbelNoise(LogitsProcessor):
     arg max_i (z_i - log E_i), with E_i independent and exponential(1), has the distribution
     softmax(z). ``generate`` can then decode greedily and never touch torch's global random
     state, which every other conversation in the process shares.
+
+    Several seeds are those of the rows: what a row draws then depends on no other row.
     """
 
-    def __init__(self, seed: int | None, device: torch.device):
-        self.generator = torch.Generator(device=device)
-        if seed is None:
-            self.generator.seed()
-        else:
-            self.generator.manual_seed(seed)
+    def __init__(self, seed: int | None | Sequence[int], device: torch.device):
+        seeds = seed if isinstance(seed, Sequence) else [seed]
+        self.generators = [_generator(one, device) for one in seeds]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        noise_B_V = torch.empty_like(scores).exponential_(generator=self.generator)  # [B, V]
+        noise_B_V = torch.empty_like(scores)  # [B, V]
+        # One generator fills all rows; else each has its own.
+        parts = noise_B_V.split(1) if len(self.generators) > 1 else [noise_B_V]
+        for part, generator in zip(parts, self.generators, strict=True):
+            part.exponential_(generator=generator)
         # An exponential of exactly 0 would lift a forbidden token's -inf to nan.
         return scores - noise_B_V.clamp_min_(torch.finfo(scores.dtype).tiny).log_()  # type: ignore[return-value]
+
+
+def _generator(seed: int | None, device: torch.device) -> torch.Generator:
+    generator = torch.Generator(device=device)
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed)
+    return generator
 
 
 class OnToken(StoppingCriteria):
@@ -101,8 +113,13 @@ def check(decoding: Decoding) -> None:
             raise InputError(f"{name} = {getattr(decoding, name)} is out of range: change it.")
 
 
-def processors(decoding: Decoding, device: torch.device) -> LogitsProcessorList:
-    """The logits processors of these settings, in transformers' own order; none for greedy."""
+def processors(
+    decoding: Decoding, device: torch.device, seeds: Sequence[int] | None = None
+) -> LogitsProcessorList:
+    """The logits processors of these settings, in transformers' own order; none for greedy.
+
+    ``seeds``: one for each row, in place of the one of ``decoding``.
+    """
     chain = LogitsProcessorList()
     if decoding.temperature == 0:
         return chain
@@ -111,7 +128,7 @@ def processors(decoding: Decoding, device: torch.device) -> LogitsProcessorList:
         chain.append(TopKLogitsWarper(decoding.top_k))
     if decoding.top_p < 1:
         chain.append(TopPLogitsWarper(decoding.top_p))
-    chain.append(GumbelNoise(decoding.seed, device))
+    chain.append(GumbelNoise(decoding.seed if seeds is None else seeds, device))
     return chain
 
 

@@ -1,29 +1,22 @@
 """Accuracy of a checkpoint on a task: strict and lenient, with intervals, per question kind.
 
 Strict is what the paper counts: right inside ``<answer>``. Lenient is right anyhow: a bare
-answer counts. Knows policies and problems; writes one JSON file and nothing else.
+answer counts. Knows policies and problems; writes nothing. rft.exam keeps what is answered.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import os
-import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from rft.errors import StudioError
+from rft.answering import batched
 from rft.parse import first_answer, parse
 from rft.rewards import explain
-from rft.scenes import Split
-from rft.tasks import TASKS, prompt_for
+from rft.tasks import prompt_for
 from rft.truth import supported
 from rft.types import Decoding, Problem, Reply, TaskName, Turn
 
@@ -75,28 +68,28 @@ def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One problem, what was said, and whether it was right."""
+    """One problem, what was said, and whether it was right: judged once, when first asked."""
 
     problem: Problem
     reply: Reply
 
-    @property
+    @cached_property
     def strict(self) -> bool:
         # A tag that was opened and never closed is no answer, whatever the text holds.
         if first_answer(self.reply.text) is None:
             return False
         return explain(STRICT[self.problem.task], self.reply, self.problem).value == 1
 
-    @property
+    @cached_property
     def lenient(self) -> bool:
         name = LENIENT[self.problem.task]
         return self.strict or explain(name, self.reply, self.problem).value == 1
 
-    @property
+    @cached_property
     def formed(self) -> bool:
         return explain("format", self.reply, self.problem).value == 1
 
-    @property
+    @cached_property
     def reasoned(self) -> tuple[int, int]:
         """(True statements of the reasoning, all of them); (0, 0) where nothing can be checked."""
         derivation = self.problem.cot
@@ -113,23 +106,20 @@ def answer(
     said: Callable[[Sequence[Verdict]], None] | None = None,
     stop: threading.Event | None = None,
 ) -> list[Verdict]:
-    """Ask every problem once.
+    """Ask every problem once; the verdicts are in the problems' order.
 
     ``prompt`` makes the text from task and question; ``said`` is called after each batch with
     the verdicts so far. Once ``stop`` is set, the verdicts of whole batches are returned, so
     that no reply counts as wrong that was cut short.
     """
-    verdicts: list[Verdict] = []
-    for first in range(0, len(problems), batch):
-        part = problems[first : first + batch]
-        asked = [[Turn("user", prompt(p.task, p.question), p.images)] for p in part]
-        texts = policy.complete(asked, decoding, batch_size=batch, stop=stop)
-        if stop is not None and stop.is_set():
-            break
-        verdicts += [Verdict(p, parse(text)) for p, text in zip(part, texts, strict=True)]
+    asked = [[Turn("user", prompt(p.task, p.question), p.images)] for p in problems]
+    seeds = [(decoding.seed or 0) + place for place in range(len(problems))]
+    found: dict[int, Verdict] = {}
+    for texts in batched(policy, batch)(asked, decoding, seeds, stop or threading.Event()):
+        found |= {place: Verdict(problems[place], parse(text)) for place, text in texts.items()}
         if said is not None:
-            said(verdicts)
-    return verdicts
+            said([found[place] for place in sorted(found)])
+    return [found[place] for place in sorted(found)]
 
 
 def report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -137,6 +127,7 @@ def report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     kinds = sorted({v.problem.kind for v in verdicts})
     strict = [v.strict for v in verdicts]
     lenient = [v.lenient for v in verdicts]
+    form = [v.formed for v in verdicts]
     reasoned = [v.reasoned for v in verdicts]
 
     def share(right: Sequence[bool], kind: str | None = None) -> dict[str, float | int]:
@@ -146,7 +137,7 @@ def report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return {
         "strict": share(strict),
         "lenient": share(lenient),
-        "format": share([v.formed for v in verdicts]),
+        "format": share(form),
         "reasoning": {"true": sum(t for t, _ in reasoned), "said": sum(n for _, n in reasoned)},
         "kinds": {k: {"strict": share(strict, k), "lenient": share(lenient, k)} for k in kinds},
         "answers": [
@@ -158,8 +149,13 @@ def report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
                 "completion": v.reply.text,
                 "strict": s,
                 "lenient": le,
+                "format": formed,
+                "true": true,
+                "said": said,
             }
-            for v, s, le in zip(verdicts, strict, lenient, strict=True)
+            for v, s, le, formed, (true, said) in zip(
+                verdicts, strict, lenient, form, reasoned, strict=True
+            )
         ],
     }
 
@@ -176,80 +172,3 @@ def table(found: dict[str, Any]) -> str:
         lines += [f"  {'reasoning true':<22}{true / said:6.1%}  {true:,} of {said:,} statements"]
     kinds = [line(kind, of["strict"]) for kind, of in found["kinds"].items()]
     return "\n".join([*lines, "strict, by kind:", *kinds])
-
-
-def command(argv: list[str]) -> int:
-    """``python -m rft eval --checkpoint … --task … --split … -n … --seed …``"""
-    parser = argparse.ArgumentParser(prog="python -m rft eval", description=__doc__)
-    parser.add_argument("--checkpoint", required=True, help="card id, folder or Hub id")
-    parser.add_argument("--task", choices=get_args(TaskName), required=True)
-    parser.add_argument("--split", choices=get_args(Split), default="id")
-    parser.add_argument("-n", type=int, default=1000, help="number of problems")
-    parser.add_argument("--seed", type=int, default=0, help="which problems")
-    parser.add_argument("--data", type=Path, help="a data folder to take problems from instead")
-    parser.add_argument("--batch", type=int, default=64, help="problems decoded at once")
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily")
-    parser.add_argument(
-        "--max-new-tokens", type=int, default=Decoding().max_new_tokens, help="default: the paper's"
-    )
-    parser.add_argument(
-        "--zoo",
-        type=Path,
-        default=os.environ.get("RFT_ZOO") or None,
-        help="a zoo file of your own (default: RFT_ZOO)",
-    )
-    parser.add_argument("--out", type=Path, help="JSON file (default: runs/eval/…)")
-    args = parser.parse_args(argv)
-    try:
-        return _run(args)
-    except StudioError as error:
-        print(error, file=sys.stderr)
-        return 2
-
-
-def _run(args: argparse.Namespace) -> int:
-    from rft import prompts, zoo
-    from rft.data import SEED_STRIDE, load
-    from rft.policy import load as load_policy
-    from rft.scenes import make
-
-    if args.data is not None:
-        problems = load(args.data, args.task, args.split)[: args.n]
-    else:
-        first = args.seed * SEED_STRIDE
-        problems = [make(args.task, args.split, first + i) for i in range(args.n)]
-    card = zoo.card_for(args.checkpoint, args.zoo)
-    asked = partial(prompts.prompt, card)
-    # Before the model: a prompt file that cannot be used is told at once.
-    sample = asked(problems[0].task, problems[0].question) if problems else ""
-    policy = load_policy(zoo.folder_of(card) or card.where)
-    decoding = Decoding(
-        temperature=args.temperature, max_new_tokens=args.max_new_tokens, seed=args.seed
-    )
-    said = _counter(len(problems))
-    found = report(answer(policy, problems, decoding, args.batch, prompt=asked, said=said))
-    print(file=sys.stderr)
-    print(f"{card.title}: {TASKS[args.task].title}, {args.split}, {len(problems)} problems")
-    print(table(found))
-    name = card.id.replace("/", "--")
-    out = args.out or Path(f"runs/eval/{name}-{args.task}-{args.split}-{args.n}-{args.seed}.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    about = {"checkpoint": args.checkpoint, "task": args.task, "split": args.split,
-             "n": len(problems), "seed": args.seed, "decoding": asdict(decoding),
-             "first_prompt": sample}  # fmt: skip
-    out.write_text(json.dumps({**about, **found}, indent=1) + "\n")
-    print(f"Written to {out}.")
-    return 0
-
-
-def _counter(n: int) -> Callable[[Sequence[Verdict]], None]:
-    """Says on a terminal's one line how far the answers are."""
-    started = time.perf_counter()
-
-    def said(verdicts: Sequence[Verdict]) -> None:
-        pace = len(verdicts) / (time.perf_counter() - started)
-        right = sum(v.strict for v in verdicts) / len(verdicts)
-        line = f"\r{len(verdicts)}/{n}  {pace:.1f} problems/s  strict {right:.1%} "
-        print(line, end="", file=sys.stderr, flush=True)
-
-    return said

@@ -105,6 +105,13 @@ def open_image(
         return _decode(picture, picture is not source, name, max_side, max_pixels)
 
 
+def pixels(source: Path | bytes | Image.Image) -> int:
+    """How many pixels a picture has, by its header: nothing is decoded. As open_image raises."""
+    name = _name(source)
+    picture = source if isinstance(source, Image.Image) else _identify(_read(source, name), name)
+    return picture.width * picture.height
+
+
 def _decode(
     picture: Image.Image, ours: bool, name: str, max_side: int, max_pixels: int
 ) -> Image.Image:

@@ -23,6 +23,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rft import decoding as steps
 from rft import machine
+from rft.base import Base
 from rft.errors import InputError, MemoryShort
 from rft.images import open_image
 from rft.loading import Loaded, is_memory_error, load_model
@@ -58,12 +59,16 @@ def load(folder: Path | str, *, device: str | None = None) -> Policy:
 
 
 class Policy:
-    """A loaded checkpoint. ``bytes`` is what its weights take of ``device``'s memory."""
+    """A loaded checkpoint. ``bytes`` is what its weights take of ``device``'s memory.
+
+    ``base``: those of them that other policies may stand on as well.
+    """
 
     def __init__(self, loaded: Loaded):
         self.model: PreTrainedModel = loaded.model
         self.processor: QwenVLProcessor = loaded.processor
         self.name = loaded.name
+        self.base: Base | None = loaded.base
         self.device: torch.device = next(self.model.parameters()).device
         self.dtype: torch.dtype = next(self.model.parameters()).dtype
         tensors = [*self.model.parameters(), *self.model.buffers()]
@@ -138,10 +143,12 @@ class Policy:
         *,
         batch_size: int = 16,
         stop: threading.Event | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[str]:
         """The completions of many conversations, left-padded in batches. For evaluation.
 
-        Once ``stop`` is set, the batch under way and those after it are left empty.
+        Once ``stop`` is set, the batch under way and those after it are left empty. ``seeds``,
+        one for each conversation, make what is sampled independent of the batches.
         """
         steps.check(decoding)
         stop = stop or threading.Event()
@@ -151,7 +158,12 @@ class Policy:
             # A seed of its own for each batch, or all of them would draw the same noise.
             seed = None if decoding.seed is None else decoding.seed + first
             try:
-                out_B_T = self._generate(batch, replace(decoding, seed=seed), stop.is_set)
+                out_B_T = self._generate(
+                    batch,
+                    replace(decoding, seed=seed),
+                    stop.is_set,
+                    seeds=None if seeds is None else seeds[first : first + len(batch)],
+                )
             except _Stopped:
                 return texts + [""] * (len(conversations) - len(texts))
             except (MemoryError, RuntimeError) as error:
@@ -211,6 +223,7 @@ class Policy:
         decoding: Decoding,
         stopped: Callable[[], bool],
         criteria: Sequence[steps.OnToken] = (),
+        seeds: Sequence[int] | None = None,
     ) -> torch.Tensor:
         """Completion ids [B, T_new]; raises _Stopped within one layer once ``stopped()``."""
         inputs = self.encode(conversations, decoding.max_pixels)
@@ -231,7 +244,7 @@ class Policy:
                 generation_config=steps.settings(
                     decoding, self._context - length, self._ends, self._pad
                 ),
-                logits_processor=steps.processors(decoding, self.device),
+                logits_processor=steps.processors(decoding, self.device, seeds),
                 stopping_criteria=StoppingCriteriaList(criteria),
             )
         finally:

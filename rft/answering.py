@@ -1,0 +1,78 @@
+"""Many questions put to one checkpoint, as fast as it can take them.
+
+An Answerer is whatever does that: a policy in batches, here; something that is asked over a
+network would be another one. Knows no task and no file, and judges nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rft.errors import MemoryShort
+from rft.images import pixels
+from rft.types import Decoding, Turn
+
+if TYPE_CHECKING:
+    from rft.policy import Policy
+
+Conversation = Sequence[Turn]
+#: (conversations, decoding, a seed for each, stop) -> completions by the place of their
+#: conversation, some at a time and in any order. Once ``stop`` is set it ends, and gives no
+#: completion that was cut short.
+Answerer = Callable[
+    [Sequence[Conversation], Decoding, Sequence[int], threading.Event], Iterator[dict[int, str]]
+]
+
+#: Problems decoded at once: a small model's step costs the same for one and for many; a large
+#: one's images fill the memory first.
+SMALL, LARGE = 64, 16
+_SMALL_PARAMETERS = 500_000_000
+
+
+def batch_for(parameters: int) -> int:
+    """How many problems a model of this size decodes at once; 0 parameters: not known."""
+    return SMALL if 0 < parameters < _SMALL_PARAMETERS else LARGE
+
+
+def batched(policy: Policy, batch: int) -> Answerer:
+    """The policy's answers in batches of similar length, smaller ones where memory runs short."""
+
+    def answer(
+        asked: Sequence[Conversation],
+        decoding: Decoding,
+        seeds: Sequence[int],
+        stop: threading.Event,
+    ) -> Iterator[dict[int, str]]:
+        # Padding is work for nothing. Of equals, the first ones come first.
+        order = sorted(range(len(asked)), key=lambda place: _length(asked[place], decoding))
+        size, first = batch, 0
+        while first < len(order):
+            places = order[first : first + size]
+            try:
+                texts = policy.complete(
+                    [asked[place] for place in places],
+                    decoding,
+                    batch_size=size,
+                    stop=stop,
+                    seeds=[seeds[place] for place in places],
+                )
+            except MemoryShort:
+                if size == 1:
+                    raise
+                size = (size + 1) // 2
+                continue
+            if stop.is_set():
+                return
+            yield dict(zip(places, texts, strict=True))
+            first += len(places)
+
+    return answer
+
+
+def _length(turns: Conversation, decoding: Decoding) -> int:
+    """About how long a prompt is: four letters a token, 28 x 28 pixels one."""
+    letters = sum(len(turn.text) for turn in turns)
+    seen = sum(min(pixels(image), decoding.max_pixels) for turn in turns for image in turn.images)
+    return letters // 4 + seen // 28**2
