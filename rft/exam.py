@@ -125,10 +125,13 @@ def command(argv: list[str]) -> int:
         "What was answered is kept, and not asked again.",
     )
     parser.add_argument(
-        "--checkpoint", required=True, action="append", dest="checkpoints",
+        "--checkpoint", action="append", dest="checkpoints",
         help="card id, folder or Hub id; may be given several times",
     )  # fmt: skip
-    parser.add_argument("--task", choices=get_args(TaskName), required=True)
+    parser.add_argument("--task", choices=get_args(TaskName))
+    parser.add_argument(
+        "--all", action="store_true", help="the bundled ones on all splits, for the README"
+    )
     parser.add_argument("--split", choices=get_args(Split), default="id")
     parser.add_argument("-n", type=int, default=1000, help="number of problems")
     parser.add_argument("--seed", type=int, default=0, help="which problems")
@@ -149,8 +152,10 @@ def command(argv: list[str]) -> int:
         help="folder for reports and answers; of one checkpoint also a JSON file (default: runs/eval)",
     )  # fmt: skip
     args = parser.parse_args(argv)
+    if not args.all and not (args.checkpoints and args.task):
+        parser.error("name a --checkpoint and a --task, or --all")
     try:
-        return _run(args)
+        return _run_all(args) if args.all else _run(args)
     except StudioError as error:
         print(error, file=sys.stderr)
         return 2
@@ -188,6 +193,20 @@ def _run(args: argparse.Namespace) -> int:
     for one, other in combinations(range(len(cards)), 2):
         names = cards[one].title, cards[other].title
         print(compare(reports[one], reports[other], names=names).sentence)
+    return 0
+
+
+def _run_all(args: argparse.Namespace) -> int:
+    from rft import standings
+
+    decoding = Decoding(temperature=0.0, max_new_tokens=args.max_new_tokens, seed=args.seed)
+    found = standings.measure(
+        args.n, args.seed, decoding, args.out,
+        lambda one: print(f"{one.card}, {one.task} {one.split}: {one.share}", flush=True),
+    )  # fmt: skip
+    about = {"n": args.n, "seed": args.seed, "decoding": asdict(decoding)}
+    standings.write(found, about, standings.RESULTS, standings.PICTURE)
+    print(f"\n{standings.markdown(found)}\nWritten to {standings.RESULTS.name}.")
     return 0
 
 
