@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app import blind, spread
 from app.agreement import sentence, standing
 from app.conversation import Conversation, Exchange
 from app.icons import icon
 from app.markup import plain
 from app.picker import badge
 from app.render import Address, Verdict, body, facts, prompt_fold, shots
+from app.side import SETTLED, Side, eligible, sides
 from app.theme import reward_look, stage_look
+from app.votes import Vote
 from rft.rewards import explain
 from rft.types import Problem, Score, TaskName
 from rft.zoo import Card
@@ -24,12 +27,12 @@ _ENDS = {
     "length": "Cut off at the token limit.",
     "lost": "Interrupted. Ask again to compare.",
 }
+_VOTED = '<p class="voted">Your vote</p>'
 _MARKS = {"same": "Same answer", "shared": "Same answer as another", "odd": "Different answer"}
-_SETTLED = ("eos", "length", "stop")
 
 
-def asked(made: Conversation, address: Address) -> str:
-    """The question that all panes were asked, and how far their answers agree."""
+def asked(made: Conversation, address: Address, *, veil: bool = False) -> str:
+    """The question that all panes were asked, and what can be done with what came of it."""
     if made.last is None:
         return ""
     ask = made.last.ask
@@ -38,27 +41,37 @@ def asked(made: Conversation, address: Address) -> str:
     again = "" if _busy(made) else (
         f'<button class="plain" data-do="again">{icon("again")}Ask again</button>'
     )  # fmt: skip
+    share = "" if veil or _busy(made) else (
+        f'<button class="plain" data-do="share">{icon("save")}Save as a page</button>'
+    )  # fmt: skip
     return (
         f'<section class="asked" aria-label="The question">{shots(ask.images, address)}'
         f'<div class="words"><p class="question">{question}</p>'
-        f'<div class="row">{gold}{again}</div></div></section>'
+        f'<div class="row">{gold}{again}{share}</div></div></section>'
     )
 
 
 def panes(
     cards: Sequence[Card], made: Conversation, verdicts: Sequence[Verdict | None], most: int,
-    fewest: int,
+    fewest: int, vote: Vote | None = None,
 ) -> str:  # fmt: skip
-    """A pane for each card, with what it said where it was asked; and one more to add."""
-    places = {exchange.said.card: place for place, exchange in enumerate(made.exchanges)}
-    answers = _answers(made, [places[card.id] for card in cards if card.id in places])
+    """A pane for each card, with what it said where it was asked; and one more to add.
+
+    ``vote``: the visitor's on this comparison.
+    """
+    them = {side.card: side for side in sides(made)}
+    if made.terms is not None and made.terms.blind:  # in the order in which they were shown
+        order = list(them)
+        cards = sorted(cards, key=lambda card: order.index(card.id) if card.id in them else most)
+    answers = _answers(made, [them[card.id] for card in cards if card.id in them])
     marks, busy, drawn = _marks(made, answers), _busy(made), []
     for index, card in enumerate(cards):
-        place = places.get(card.id)
+        side = them.get(card.id)
         head = _head(card, "" if busy else _tools(card, index, len(cards) > fewest))
         inside = '<p class="unasked">Not asked yet.</p>'
-        if place is not None:
-            inside = _reply(made, place, verdicts[place], marks.get(place, ""))
+        if side is not None:
+            chosen = _VOTED if vote is not None and vote.best == card.id else ""
+            inside = chosen + _reply(made, side, verdicts, marks.get(side.card, ""))
         drawn.append(
             f'<section class="pane stage-{stage_look(card.stage).slug}" '
             f'aria-label="{plain(card.title)}">{head}{inside}</section>'
@@ -67,9 +80,30 @@ def panes(
         f'<button class="add" data-do="browse" data-opens="lineup" data-pane="{len(cards)}">'
         f"{icon('plus')}Add a checkpoint</button>"
     )  # fmt: skip
-    return (
-        f'{_agreement(made, answers)}<div class="panes n{len(cards)}">{"".join(drawn)}</div>{add}'
-    )
+    return f"{_agreement(made, answers)}{_grid(drawn)}{add}"
+
+
+def veiled(made: Conversation) -> str:
+    """The panes without anything that tells whose they are, and the ballot."""
+    them = sides(made)
+    answers = _answers(made, them)
+    marks, drawn = _marks(made, answers), []
+    for number, side in enumerate(them):
+        said = blind.veiled(made.exchanges[side.shown].said)
+        drawn.append(
+            f'<section class="pane veiled" aria-label="{blind.pane_name(number)}"><header><div>'
+            f"<h2>{blind.pane_name(number)}</h2></div></header>"
+            f'<article class="said {said.end}" aria-label="Reply" '
+            f'aria-busy="{str(side.busy).lower()}">'
+            f"{body(said, f'v{number}', None, _ENDS)}{marks.get(side.card, '')}"
+            f"{_samples(made, side, veil=True)}</article></section>"
+        )
+    ballot = "" if _busy(made) else blind.ballot(eligible(made))
+    return f"{_agreement(made, answers)}{_grid(drawn)}{ballot}"
+
+
+def _grid(drawn: Sequence[str]) -> str:
+    return f'<div class="panes n{len(drawn)}">{"".join(drawn)}</div>'
 
 
 def _head(card: Card, tools: str) -> str:
@@ -90,25 +124,51 @@ def _tools(card: Card, index: int, removable: bool) -> str:
     )
 
 
-def _reply(made: Conversation, place: int, verdict: Verdict | None, mark: str) -> str:
-    exchange = made.exchanges[place]
-    said, busy = exchange.said, exchange.said.end == "waiting"
-    go_on = "" if busy or not said.text else (
+def _reply(made: Conversation, side: Side, verdicts: Sequence[Verdict | None], mark: str) -> str:
+    exchange, verdict = made.exchanges[side.shown], verdicts[side.shown]
+    said = exchange.said
+    go_on = "" if side.busy or not said.text else (
         f'<button class="plain" data-do="take" data-comparison="{plain(made.id)}" '
-        f'data-pane="{place}">Open in Chat</button>'
+        f'data-pane="{side.shown}">Open in Chat</button>'
     )  # fmt: skip
     return (
-        f'<article class="said {said.end}" aria-label="Reply" aria-busy="{str(busy).lower()}">'
-        f"{body(said, f'c{place}', verdict, _ENDS)}{mark}"
-        f"{_scores(exchange, verdict)}{prompt_fold(exchange.ask, f'cp{place}')}"
+        f'<article class="said {said.end}" aria-label="Reply" aria-busy="{str(side.busy).lower()}">'
+        f"{body(said, f'c{side.places[0]}', verdict, _ENDS)}{mark}"
+        f"{_samples(made, side, verdicts)}{_scores(exchange, verdict)}"
+        f"{prompt_fold(exchange.ask, f'cp{side.places[0]}')}"
         f"<footer>{facts(said)}{go_on}</footer></article>"
+    )
+
+
+def _samples(
+    made: Conversation, side: Side, verdicts: Sequence[Verdict | None] = (), *, veil: bool = False
+) -> str:
+    """Of several samples: how far they agree, how often each answer came, and all to unfold."""
+    if not side.many:
+        return ""
+    name, total = f"s{side.places[0]}", len(side.places)
+    found = spread.bars(side.spread) if side.counted else ""
+    if side.busy:
+        at = side.places.index(side.shown) + 1
+        return f'<div class="samples"><p>Sample {at} of {total}</p>{found}</div>'
+    judged = [verdicts[place] for place in side.counted] if verdicts else []
+    right = sum(one.right for one in judged if one) if judged and None not in judged else None
+    rows = []
+    for place in side.places:
+        said, verdict = made.exchanges[place].said, verdicts[place] if verdicts else None
+        told = body(blind.veiled(said) if veil else said, f"s{place}", verdict, _ENDS)
+        rows.append(f"<li>{told}</li>")
+    return (
+        f'<div class="samples"><p>{spread.sentence(side.spread, right)}</p>{found}'
+        f'<details class="all" data-fold="{name}"><summary>All {total} samples</summary>'
+        f"<ol>{''.join(rows)}</ol></details></div>"
     )
 
 
 def _scores(exchange: Exchange, verdict: Verdict | None) -> str:
     """Each reward with its reason; without a gold answer, whether the form is right."""
     ask, said = exchange.ask, exchange.said
-    if ask.task is None or said.end not in _SETTLED or not said.text:
+    if ask.task is None or said.end not in SETTLED or not said.text:
         return ""
     if verdict is None or not verdict.scores:
         problem = Problem("", ask.task, (), ask.question, "")
@@ -124,24 +184,23 @@ def _score(score: Score) -> str:
     )
 
 
-def _answers(made: Conversation, places: Sequence[int]) -> dict[int, str]:
-    """What the panes answered; nothing while one writes, or where there are no two to compare."""
-    said = {place: made.exchanges[place].said for place in places}
-    found = {place: one.reply.final for place, one in said.items() if one.end in _SETTLED}
-    writing = any(one.end == "waiting" for one in said.values())
-    return {} if writing or len(found) < 2 else found
+def _answers(made: Conversation, them: Sequence[Side]) -> dict[str, str]:
+    """What the sides answered; nothing while one writes, or where there are no two to compare."""
+    shown = {side.card: made.exchanges[side.shown].said for side in them}
+    found = {card: said.reply.final for card, said in shown.items() if said.end in SETTLED}
+    return {} if any(side.busy for side in them) or len(found) < 2 else found
 
 
-def _marks(made: Conversation, answers: dict[int, str]) -> dict[int, str]:
+def _marks(made: Conversation, answers: dict[str, str]) -> dict[str, str]:
     words = standing(list(answers.values()), _task(made))
     return {
-        place: f'<p class="camp {word}">{_MARKS[word]}</p>'
-        for (place, answer), word in zip(answers.items(), words, strict=True)
+        card: f'<p class="camp {word}">{_MARKS[word]}</p>'
+        for (card, answer), word in zip(answers.items(), words, strict=True)
         if answer.strip()
     }
 
 
-def _agreement(made: Conversation, answers: dict[int, str]) -> str:
+def _agreement(made: Conversation, answers: dict[str, str]) -> str:
     if _busy(made):
         return '<p class="agreement busy" role="status">They are answering.</p>'
     texts, task = list(answers.values()), _task(made)

@@ -7,26 +7,25 @@ visitor compares and the last comparison's name; what was said lies in its file.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
-from app import api, examples, facing, lineup
+from app import api, examples, facing, lineup, outcome
 from app.asking import AT_ONCE, PRIVATE, emptied, idle, owner
-from app.comparison import Comparisons
-from app.conversation import Conversation
-from app.facing import Page, draw, session, task_kept
+from app.comparison import MOST_SAMPLES, Comparisons
+from app.conversation import Conversation, Terms
+from app.facing import HOT, Page, draw, session, task_kept
 from app.faults import told
 from app.panel import LARGEST_SEED, PAPER, task_of
-from rft.types import Decoding
 
 
 def tab(session: gr.BrowserState, comparisons: Comparisons, opened: gr.Tab) -> None:
     """Lay out the tab and wire it to ``comparisons``; it is drawn when it is ``opened``."""
-    page = facing.lay_out(session)
+    page = facing.lay_out(session, public=comparisons.room.host.public)
     _wire(page, comparisons)
     lineup.wire(page, comparisons, opened)
+    outcome.wire(page, comparisons)
 
 
 def _wire(page: Page, all: Comparisons) -> None:
@@ -35,36 +34,44 @@ def _wire(page: Page, all: Comparisons) -> None:
 
     @told
     def ask(
-        message: dict[str, Any], kept: dict[str, Any], task: str, gold: str, tab: gr.Request
+        tab: gr.Request,
+        message: dict[str, Any],
+        kept: dict[str, Any],
+        task: str,
+        gold: str,
+        *settings: Any,
     ) -> Any:
         all.free(kept.get("last"))
         files = [api.path(file) for file in message["files"]]
         cards = all.lineup(kept.get("cards"), task_of(task))
-        made = all.ask(cards, message["text"], files, task_of(task), gold, owner=owner(tab))
+        words = message["text"], files, task_of(task), gold
+        made = all.ask(cards, *words, terms=_terms(*settings), owner=owner(tab))
         return *begun({**kept, "task": task}, made), ""
 
     @told
-    def ask_example(kept: dict[str, Any], event: gr.EventData, tab: gr.Request) -> Any:
+    def ask_example(
+        event: gr.EventData, tab: gr.Request, kept: dict[str, Any], *settings: Any
+    ) -> Any:
         all.free(kept.get("last"))
         problem = examples.example(event.key).problem
         cards = all.lineup(kept.get("cards"), problem.task)
-        made = all.ask_problem(cards, problem, owner=owner(tab))
+        made = all.ask_problem(cards, problem, terms=_terms(*settings), owner=owner(tab))
         return *begun({**kept, "task": problem.task}, made), problem.task
 
     @told
-    def ask_again(kept: dict[str, Any], task: str, tab: gr.Request) -> Any:
+    def ask_again(tab: gr.Request, kept: dict[str, Any], task: str, *settings: Any) -> Any:
         all.free(kept.get("last"))
-        cards = all.lineup(kept.get("cards"), task_of(task))
-        return begun(kept, all.again(cards, all.open(kept.get("last")), owner=owner(tab)))
+        cards, last = all.lineup(kept.get("cards"), task_of(task)), all.open(kept.get("last"))
+        return begun(kept, all.again(cards, last, terms=_terms(*settings), owner=owner(tab)))
 
     def begun(kept: dict[str, Any], made: Conversation) -> Any:
         kept = {**kept, "last": made.id}
         return kept, *draw(all, kept, made), emptied()
 
     @told
-    def replies(kept: dict[str, Any], seed: Any, tab: gr.Request) -> Iterator[Any]:
+    def replies(kept: dict[str, Any], tab: gr.Request) -> Iterator[Any]:
         cards = all.lineup(kept.get("cards"), task_kept(kept))  # once: it looks at every folder
-        for made in all.write(kept.get("last"), _decoding(seed), owner=owner(tab)):
+        for made in all.write(kept.get("last"), owner=owner(tab)):
             yield draw(all, kept, made, cards)
 
     @told
@@ -74,21 +81,24 @@ def _wire(page: Page, all: Comparisons) -> None:
             return gr.skip(), gr.skip(), gr.skip()
         return *draw(all, kept, made), idle()
 
+    settings = list(page.settings.values())
     starts = [
         page.composer.submit(
             ask,
-            [page.composer, session, page.task, page.gold],
+            [page.composer, session, page.task, page.gold, *settings],
             [*page.drawn, page.gold],
             **PRIVATE,
         ),
-        page.examples.example(ask_example, [session], [*page.drawn, page.task], **PRIVATE),
-        page.asked.again(ask_again, [session, page.task], page.drawn, **PRIVATE),
+        page.examples.example(
+            ask_example, [session, *settings], [*page.drawn, page.task], **PRIVATE
+        ),
+        page.asked.again(ask_again, [session, page.task, *settings], page.drawn, **PRIVATE),
     ]
     written, stopped = [page.asked, page.panes], [page.asked, page.panes, page.composer]
     for start in starts:
         replied = start.success(
             replies,
-            [session, page.seed],
+            [session],
             written,
             concurrency_limit=api.SLOTS,
             concurrency_id=api.QUEUE,
@@ -100,10 +110,16 @@ def _wire(page: Page, all: Comparisons) -> None:
     page.composer.stop(stop, [session], stopped, **AT_ONCE)
 
 
-def _decoding(seed: Any) -> Decoding:
-    """The paper's, with the seed that the page says; an emptied field means 0."""
-    number = 0 if seed is None or seed != seed else int(min(max(seed, 0), LARGEST_SEED))
-    return replace(PAPER, seed=number)
+def _terms(seed: Any, samples: Any, temperature: Any, blind: Any) -> Terms:
+    """What the page says. An emptied field means what it began with; a single sample is drawn
+    as the paper draws it."""
+    count = int(_number(samples, 1, MOST_SAMPLES, 1))
+    warmth = PAPER.temperature if count == 1 else _number(temperature, 0.0, 2.0, HOT)
+    return Terms(int(_number(seed, 0, LARGEST_SEED, 0)), warmth, count, blind is True)
+
+
+def _number(value: Any, low: float, high: float, empty: float) -> float:
+    return empty if value is None or value != value else min(max(value, low), high)
 
 
 __all__ = ("session", "tab")

@@ -1,22 +1,25 @@
-"""What happens in a comparison: who is asked, asking all at once, writing, keeping, moving on.
+"""What happens in a comparison: who is asked, asking all at once, writing, voting, moving on.
 
 A comparison is kept as a conversation whose exchanges stand side by side and not one after the
-other: one question, in each exchange another checkpoint's prompt and reply. So it lies in a
-store like Chat's, and a pane of it can go on there. Knows no component.
+other: one question, in each exchange another checkpoint's prompt and reply, or another sample
+of it. So it lies in a store like Chat's, and a pane of it can go on there. Knows no component.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.abreast import Part, abreast
-from app.conversation import Ask, Conversation, End, Exchange, Said
+from app.conversation import Ask, Conversation, End, Exchange, Said, Terms
 from app.room import Room, checked
+from app.side import eligible, sides
 from app.store import Store
 from app.theme import STAGES
+from app.votes import Vote, Voter, Votes
 from app.writing import beginning
 from rft import zoo
 from rft.errors import InputError, StudioError
@@ -27,16 +30,25 @@ from rft.records import unwrap
 from rft.types import Decoding, Picture, Problem, TaskName
 
 FEWEST, MOST = 2, 4  #: panes
+MOST_SAMPLES = 8  #: of each pane
+STRANGERS_SAMPLES = 4  #: the same on a public page, where one visitor's samples delay the others
 _USUAL = 3  # of them, where nobody has chosen
 _STAGES = list(STAGES)
 
 
 @dataclass
 class Comparisons:
-    """The comparisons in ``store``, asked of the checkpoints of Chat's ``room``."""
+    """The comparisons in ``store``, asked of the checkpoints of Chat's ``room``.
+
+    The votes on them are kept beside the store, where nothing is served from.
+    """
 
     room: Room
     store: Store
+    votes: Votes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.votes = Votes(self.store.root.parent / "votes.jsonl")
 
     def open(self, id: object) -> Conversation:
         """The comparison as it stands; what nobody writes any more is marked lost."""
@@ -95,6 +107,7 @@ class Comparisons:
         task: TaskName | None,
         gold: str = "",
         *,
+        terms: Terms | None = None,
         owner: str = "",
     ) -> Conversation:
         """One question to all. InputError says what is wrong with it.
@@ -103,32 +116,54 @@ class Comparisons:
         """
         text = checked(question)
         right = _gold(task, text, gold)
-        made = self.store.new()
+        made, terms = self.store.new(), terms or Terms()
+        most = STRANGERS_SAMPLES if self.room.host.public else MOST_SAMPLES
+        terms = replace(terms, samples=min(max(terms.samples, 1), most))
         ask = Ask(text, text, self.store.keep(made.id, open_images(pictures)), task, gold=right)
-        made = replace(made, exchanges=tuple(self._posed(card, ask) for card in cards))
+        order = _shuffled(cards) if terms.blind else cards
+        posed = [
+            exchange for card in order for exchange in [self._posed(card, ask)] * terms.samples
+        ]
+        made = replace(made, exchanges=tuple(posed), terms=terms)
         self.store.save(made)
         self.room.desk.reserve(made.id, owner)
         return made
 
     def ask_problem(
-        self, cards: Sequence[zoo.Card], problem: Problem, *, owner: str = ""
+        self,
+        cards: Sequence[zoo.Card],
+        problem: Problem,
+        *,
+        terms: Terms | None = None,
+        owner: str = "",
     ) -> Conversation:
         """A question whose gold answer is known."""
         words = problem.question, problem.images, problem.task, problem.answer
-        return self.ask(cards, *words, owner=owner)
+        return self.ask(cards, *words, terms=terms, owner=owner)
 
     def again(
-        self, cards: Sequence[zoo.Card], last: Conversation, *, owner: str = ""
+        self,
+        cards: Sequence[zoo.Card],
+        last: Conversation,
+        *,
+        terms: Terms | None = None,
+        owner: str = "",
     ) -> Conversation:
         """The last question once more, to the checkpoints chosen now."""
         if last.last is None:
             raise InputError("There is no question to ask again yet.")
         ask = last.last.ask
         pictures = [self.store.picture(last.id, name) for name in ask.images]
-        return self.ask(cards, ask.question, pictures, ask.task, ask.gold or "", owner=owner)
+        words = ask.question, pictures, ask.task, ask.gold or ""
+        return self.ask(cards, *words, terms=terms, owner=owner)
 
-    def write(self, id: object, decoding: Decoding, *, owner: str = "") -> Iterator[Conversation]:
-        """The comparison while its replies are being written, until all are; kept throughout."""
+    def write(
+        self, id: object, decoding: Decoding | None = None, *, owner: str = ""
+    ) -> Iterator[Conversation]:
+        """The comparison while its replies are being written, until all are; kept throughout.
+
+        Without ``decoding``: the paper's, at the comparison's own seed and temperature.
+        """
         made = self.store.load(id)
         stop = self.room.desk.take(made.id, owner)
         if stop is None:  # another tab's by now
@@ -137,7 +172,8 @@ class Comparisons:
         try:
             made = self.store.load(id)  # as it stands, now that nobody else changes it
             waiting, parts = self._parts(made)
-            kept = 0
+            terms, kept = made.terms or Terms(), 0
+            decoding = decoding or Decoding(terms.temperature, seed=terms.seed)
             with closing(abreast(self.room.engine, parts, decoding, stop)) as stream:
                 for said in stream:
                     made = _saying(made, dict(zip(waiting, said, strict=True)))
@@ -165,6 +201,8 @@ class Comparisons:
         found = self.open(id)
         if not 0 <= place < len(found.exchanges):
             raise InputError("That comparison is no longer kept: ask again.")
+        if self.veiled(found):
+            raise InputError("Vote first, or show the names: the pane's checkpoint is named there.")
         ask, said = found.exchanges[place].ask, found.exchanges[place].said
         if said.end == "waiting" or self.room.desk.busy(chat.id):
             raise InputError("A reply is still being written. Stop it, or wait for its end.")
@@ -173,6 +211,43 @@ class Comparisons:
         chat = chat.asking(replace(ask, images=names), said)
         self.room.store.save(chat)
         return chat
+
+    def veiled(self, made: Conversation) -> bool:
+        """Whether it is not to be told yet who answered what."""
+        terms = made.terms
+        if terms is None or not terms.blind or terms.shown:
+            return False
+        return self.votes.of(made.id) is None
+
+    def vote(self, id: object, choice: str) -> Conversation:
+        """Count the choice: the number of a pane as it was shown, "tie" or "bad"."""
+        made = self._ended_blind(id)
+        them, among = sides(made), eligible(made)
+        if len(among) < 2 or choice not in ("tie", "bad", *map(str, among)):
+            raise InputError("That cannot be voted for: choose one of the panes that answered.")
+        best = them[int(choice)].card if choice.isdigit() else None
+        voters = [
+            Voter(them[number].card, made.exchanges[them[number].shown].said.title)
+            for number in among
+        ]
+        kind = "best" if best else "tie" if choice == "tie" else "bad"
+        self.votes.cast(made.id, Vote(tuple(voters), kind, best))  # type: ignore[arg-type]
+        return made
+
+    def reveal(self, id: object) -> Conversation:
+        """The names without a vote: none can be cast any more."""
+        made = self._ended_blind(id)
+        if self.veiled(made):
+            made = replace(made, terms=replace(made.terms or Terms(), shown=True))
+            self.store.save(made)
+        return made
+
+    def _ended_blind(self, id: object) -> Conversation:
+        made = self.open(id)
+        self.free(made.id)
+        if made.terms is None or not made.terms.blind or made.terms.shown:
+            raise InputError("This comparison shows its names: switch “Blind” on and ask again.")
+        return made
 
     def _posed(self, card: zoo.Card, ask: Ask) -> Exchange:
         try:
@@ -186,13 +261,21 @@ class Comparisons:
     def _parts(self, made: Conversation) -> tuple[list[int], list[Part]]:
         """The panes that wait for a reply, and what is asked of whom in each."""
         waiting, parts = [], []
+        asked: dict[str, int] = {}
         for place, exchange in enumerate(made.exchanges):
+            sample = asked[exchange.said.card] = asked.get(exchange.said.card, -1) + 1
             if exchange.said.end == "waiting":
                 alone = replace(made, exchanges=(exchange,))
                 turns = alone.turns(lambda name: self.store.picture(made.id, name))
                 waiting.append(place)
-                parts.append(Part(self.room.card(exchange.said.card), tuple(turns)))
+                parts.append(Part(self.room.card(exchange.said.card), tuple(turns), sample))
         return waiting, parts
+
+
+def _shuffled(cards: Sequence[zoo.Card]) -> list[zoo.Card]:
+    order = list(cards)
+    secrets.SystemRandom().shuffle(order)
+    return order
 
 
 def _saying(made: Conversation, said: dict[int, Said]) -> Conversation:

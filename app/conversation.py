@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rft.errors import InputError
 from rft.parse import parse
-from rft.types import Reply, TaskName, Turn
+from rft.types import Decoding, Reply, TaskName, Turn
 
 AnswerKind = Literal["auto", "choice", "number"]
 End = Literal["waiting", "eos", "length", "stop", "error", "lost"]
@@ -39,7 +39,8 @@ class Said:
 
     ``end`` is "waiting" while the reply is being written, "lost" when the server went away
     in the middle; ``note`` is the sentence shown for a wait or an error, ``done`` its share.
-    ``thought_s`` is the time from the first token to the end of the reasoning.
+    ``thought_s`` is the time from the first token to the end of the reasoning. ``family`` and
+    ``max_pixels`` (of an image, as the model was given it) tell what its coordinates count.
     """
 
     text: str = ""
@@ -53,6 +54,8 @@ class Said:
     thought_s: float | None = None
     note: str = ""
     done: float | None = None
+    family: str = ""
+    max_pixels: int = 0
 
     @property
     def reply(self) -> Reply:
@@ -76,11 +79,27 @@ class Exchange:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """How all of a comparison were asked: each ``samples`` times, by seeds from ``seed`` on.
+
+    ``blind``: the order is shuffled and nobody is named until a vote; ``shown``: the names were
+    asked for without one.
+    """
+
+    seed: int = 0
+    temperature: float = Decoding().temperature
+    samples: int = 1
+    blind: bool = False
+    shown: bool = False
+
+
+@dataclass(frozen=True)
 class Conversation:
-    """An unguessable id and the exchanges in order."""
+    """An unguessable id and the exchanges in order; a comparison also has its ``terms``."""
 
     id: str
     exchanges: tuple[Exchange, ...] = ()
+    terms: Terms | None = None
 
     @property
     def last(self) -> Exchange | None:
@@ -90,6 +109,11 @@ class Conversation:
     def asking(self, ask: Ask, said: Said) -> Conversation:
         """With a question added, its reply still to come."""
         return replace(self, exchanges=(*self.exchanges, Exchange(ask, said)))
+
+    def in_view(self, index: int) -> tuple[str, ...]:
+        """The images that the question ``index`` is about: its own, else the latest before it."""
+        asks = (exchange.ask for exchange in reversed(self.exchanges[: index + 1]))
+        return next((ask.images for ask in asks if ask.images), ())
 
     def before(self, index: int) -> Conversation:
         """Cut off before the exchange ``index``, to ask it again."""
@@ -122,7 +146,10 @@ class Conversation:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; :func:`from_json` undoes it."""
-        return asdict(self)
+        record = asdict(self)
+        if self.terms is None:
+            del record["terms"]
+        return record
 
 
 def from_json(record: dict[str, Any]) -> Conversation:
@@ -133,7 +160,8 @@ def from_json(record: dict[str, Any]) -> Conversation:
         )
         for item in record["exchanges"]
     )
-    return Conversation(record["id"], exchanges)
+    terms = Terms(**record["terms"]) if "terms" in record else None
+    return Conversation(record["id"], exchanges, terms)
 
 
 def _with_images(ask: Ask, carried: tuple[str, ...]) -> Ask:

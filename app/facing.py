@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
 
-from app import asking, beside, examples
+from app import asking, beside, blind, examples, votes
 from app.asking import part
-from app.comparison import FEWEST, MOST, Comparisons
+from app.comparison import FEWEST, MOST, MOST_SAMPLES, STRANGERS_SAMPLES, Comparisons
 from app.conversation import Conversation
 from app.panel import TASK_NAMES, task_of
 from app.room import verdict
+from app.votes import Pair
 from rft import zoo
 from rft.types import TaskName
 
+HOT = 0.7  #: the temperature to begin with where several samples are drawn
 STORAGE_KEY = "reason-rft-studio-compare"
+#: What is judged does not change while others are still being written.
+_verdict = lru_cache(maxsize=256)(verdict)
 _SHELF = '<div id="lineup" popover="auto" role="dialog" aria-label="Checkpoints">${value}</div>'
 
 
@@ -31,10 +36,25 @@ class Page:
     composer: gr.MultimodalTextbox
     gold: gr.Textbox
     seed: gr.Number
+    samples: gr.Number
+    temperature: gr.Number
+    blind: gr.Checkbox
     examples: gr.HTML
     asked: gr.HTML
     panes: gr.HTML
+    votes: gr.HTML
     shelf: gr.HTML
+    parcel: gr.HTML
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The components whose values the browser keeps, by the name under which it does."""
+        return {
+            "seed": self.seed,
+            "samples": self.samples,
+            "temperature": self.temperature,
+            "blind": self.blind,
+        }
 
     @property
     def drawn(self) -> list[Any]:
@@ -46,7 +66,7 @@ def session() -> gr.BrowserState:
     return gr.BrowserState({}, storage_key=STORAGE_KEY, secret=STORAGE_KEY)
 
 
-def lay_out(session: gr.BrowserState) -> Page:
+def lay_out(session: gr.BrowserState, *, public: bool) -> Page:
     """Lay out the tab."""
     with gr.Column(elem_id="compare"):
         with gr.Row(elem_id="strip-top"):
@@ -57,11 +77,29 @@ def lay_out(session: gr.BrowserState) -> Page:
             )
             gold = gr.Textbox(label="Gold answer", placeholder="if known", elem_id="c-gold")
             seed = gr.Number(0, label="Seed", precision=0, elem_id="c-seed")
+            most = STRANGERS_SAMPLES if public else MOST_SAMPLES
+            samples = gr.Number(
+                1, label=f"Samples, 1 to {most}", precision=0, minimum=1, maximum=most,
+                elem_id="c-samples",
+            )  # fmt: skip
+            temperature = gr.Number(
+                HOT, label="Temperature", minimum=0, maximum=2, step=0.1, visible=False,
+                elem_id="c-temperature",
+            )  # fmt: skip
+            blind = gr.Checkbox(label="Blind", elem_id="c-blind")
         strip = part("c-examples", "['example']", examples.strip())
-        asked = part("c-asked", "['again']")
-        panes = part("c-panes", "['browse', 'drop']")
+        asked = part("c-asked", "['again', 'share']")
+        panes = part("c-panes", "['browse', 'drop', 'vote', 'reveal']")
+        votes = part("c-votes", "['csv']")
         shelf = part("c-shelf", "['choose']", template=_SHELF)
-    return Page(session, task, composer, gold, seed, strip, asked, panes, shelf)
+        parcel = gr.HTML(
+            "", html_template="", js_on_load="watch('value', () => studio.hand(props.value))",
+            visible="hidden", elem_id="c-parcel",
+        )  # fmt: skip
+    return Page(
+        session, task, composer, gold, seed, samples, temperature, blind, strip, asked, panes,
+        votes, shelf, parcel,
+    )  # fmt: skip
 
 
 def draw(
@@ -71,13 +109,27 @@ def draw(
     cards: Sequence[zoo.Card] | None = None,
 ) -> tuple[str, str]:
     """The question and the panes; ``cards`` saves looking again for those that ``kept`` names."""
-    cards = all.lineup(kept.get("cards"), task_kept(kept)) if cards is None else cards
-    verdicts = [verdict(exchange) for exchange in made.exchanges]
 
     def address(name: str) -> str:
         return f"gradio_api/file={quote(str(all.store.picture(made.id, name)))}"
 
-    return beside.asked(made, address), beside.panes(cards, made, verdicts, MOST, FEWEST)
+    if all.veiled(made):
+        return beside.asked(made, address, veil=True), beside.veiled(made)
+    cards = all.lineup(kept.get("cards"), task_kept(kept)) if cards is None else cards
+    verdicts = [_verdict(exchange) for exchange in made.exchanges]
+    vote = all.votes.of(made.id)
+    return beside.asked(made, address), beside.panes(cards, made, verdicts, MOST, FEWEST, vote)
+
+
+def tally(all: Comparisons) -> str:
+    """The votes on all comparisons; to strangers, those on checkpoints that they can choose."""
+    return blind.tally(pairs(all))
+
+
+def pairs(all: Comparisons) -> list[Pair]:
+    """The same as counts."""
+    known = {card.id for card in all.room.cards()} if all.room.host.public else None
+    return votes.tally(all.votes.all(), known)
 
 
 def task_kept(kept: dict[str, Any]) -> TaskName | None:

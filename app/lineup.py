@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 
 from app import picker
-from app.asking import PRIVATE, idle
+from app.asking import AT_ONCE, PRIVATE, idle
 from app.comparison import FEWEST, Comparisons
-from app.facing import Page, draw, task_kept
+from app.facing import HOT, Page, draw, tally, task_kept
 from app.faults import told
 from rft import zoo
 
@@ -60,7 +60,10 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
         made = all.open(kept.get("last"))
         busy = all.busy(made.id)
         drawn = (gr.skip(), gr.skip(), gr.skip()) if busy else (*draw(all, kept, made), idle())
-        return *drawn, kept.get("task") or "counting", kept.get("seed", 0)
+        several = int(kept.get("samples") or 1) > 1
+        heat = gr.Number(kept.get("temperature", HOT), visible=several)
+        ways = (kept.get("seed", 0), kept.get("samples", 1), heat, kept.get("blind") is True)
+        return *drawn, tally(all), kept.get("task") or "counting", *ways
 
     @told
     def follow(kept: dict[str, Any]) -> Iterator[Any]:
@@ -78,11 +81,17 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
     page.shelf.choose(choose, [session], line, **PRIVATE)
     page.panes.drop(drop, [session], line, **PRIVATE)
     page.task.input(turn, [session, page.task], line, **PRIVATE)
-    page.seed.change(
-        None, [session, page.seed], [session], js="(kept, seed) => ({...kept, seed})",
-        api_visibility="private",
+    for name, component in page.settings.items():
+        component.change(
+            None, [session, component], [session],
+            js=f"(kept, value) => ({{...kept, {name}: value}})", api_visibility="private",
+        )  # fmt: skip
+    page.samples.change(
+        lambda count: gr.Number(visible=(count or 1) > 1), [page.samples], [page.temperature],
+        **AT_ONCE,
     )  # fmt: skip
     shown = [page.asked, page.panes, page.composer]
-    opened.select(restore, [session], [*shown, page.task, page.seed], **PRIVATE).then(
+    restored = [*shown, page.votes, page.task, *page.settings.values()]
+    opened.select(restore, [session], restored, **PRIVATE).then(
         follow, [session], shown, concurrency_limit=None, **PRIVATE
     )

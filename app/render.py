@@ -48,10 +48,15 @@ def question(ask: Ask, index: int, address: Address) -> str:
     )
 
 
-def answer(said: Said, index: int, verdict: Verdict | None = None, *, last: bool = False) -> str:
-    """A reply in whatever state it is: waiting, thinking, answering, done, stopped, failed."""
+def answer(
+    said: Said, index: int, verdict: Verdict | None = None, *, last: bool = False, drawn: str = ""
+) -> str:
+    """A reply in whatever state it is: waiting, thinking, answering, done, stopped, failed.
+
+    ``drawn``: the image that it points at, by app.overlay.
+    """
     busy = said.end == "waiting"
-    parts = [_byline(said), body(said, f"t{index}", verdict, _ENDS)]
+    parts = [_byline(said), body(said, f"t{index}", verdict, _ENDS, drawn)]
     parts.append(_footer(said, index, verdict, last=last))
     return (
         f'<article class="said {said.end} stage-{_slug(said.stage)}" '
@@ -60,7 +65,9 @@ def answer(said: Said, index: int, verdict: Verdict | None = None, *, last: bool
     )
 
 
-def body(said: Said, fold: str, verdict: Verdict | None, ends: Mapping[str, str]) -> str:
+def body(
+    said: Said, fold: str, verdict: Verdict | None, ends: Mapping[str, str], drawn: str = ""
+) -> str:
     """What was said: the wait, the reasoning in a fold of that name, the answer, how it ended.
 
     ``ends`` has the sentences for ends that need one.
@@ -69,7 +76,7 @@ def body(said: Said, fold: str, verdict: Verdict | None, ends: Mapping[str, str]
     parts = [_wait(said) if busy and not said.text else ""]
     if reply.thinking:
         parts.append(_thinking(said, reply, fold))
-    parts.append(_spoken(reply, verdict if not busy else None, busy))
+    parts += [_spoken(reply, verdict if not busy else None, busy), drawn]
     if said.end == "error":
         parts.append(f'<p class="trouble" role="alert">{plain(said.note)}</p>')
     elif said.end in ends:
@@ -111,14 +118,17 @@ def prompt_fold(ask: Ask, fold: str) -> str:
 
 
 def settled(
-    exchanges: Sequence[Exchange], verdicts: Sequence[Verdict | None], address: Address
+    exchanges: Sequence[Exchange],
+    verdicts: Sequence[Verdict | None],
+    address: Address,
+    drawn: Sequence[str],
 ) -> str:
     """Everything but the last reply, which is written into a part of the page of its own."""
     parts = []
     for index, (exchange, verdict) in enumerate(zip(exchanges, verdicts, strict=True)):
         parts.append(question(exchange.ask, index, address))
         if index < len(exchanges) - 1:
-            parts.append(answer(exchange.said, index, verdict))
+            parts.append(answer(exchange.said, index, verdict, drawn=drawn[index]))
     return "".join(parts)
 
 
@@ -179,12 +189,14 @@ def _thinking(said: Said, reply: Reply, fold: str) -> str:
     spent = said.thought_s
     if spent is None and said.first_s is not None:
         spent = said.seconds - said.first_s
-    if open_now:
-        title = f'Thinking <time data-elapsed="{spent or 0:.2f}">{seconds(spent or 0)}</time>'
+    if spent is None:  # a reply whose pace is not to be told
+        title = "Thinking" if open_now else "Reasoning"
+    elif open_now:
+        title = f'Thinking <time data-elapsed="{spent:.2f}">{seconds(spent)}</time>'
     elif reply.phase == "thinking":
-        title = f"Thought for {seconds(spent or 0)}, unfinished"
+        title = f"Thought for {seconds(spent)}, unfinished"
     else:
-        title = f"Thought for {seconds(spent or 0)}"
+        title = f"Thought for {seconds(spent)}"
     return (
         f'<details class="think" data-fold="{fold}"{" open" if open_now else ""}>'
         f'<summary>{title}</summary><div class="reasoning">{rich(reply.thinking)}</div></details>'

@@ -139,7 +139,7 @@
       const dialog = document.createElement("dialog");
       dialog.className = "large";
       dialog.setAttribute("aria-label", "Image");
-      dialog.append(button.querySelector("img").cloneNode());
+      dialog.append((button.querySelector(".marked") ?? button.querySelector("img")).cloneNode(true));
       dialog.onclick = () => dialog.close();
       dialog.onclose = () => dialog.remove();
       document.body.append(dialog);
@@ -195,14 +195,18 @@
 
   /* --- export, theme --------------------------------------------------------------------- */
 
-  function save(record) {
-    if (!record || !record.exchanges) return;
-    const blob = new Blob([JSON.stringify(record, null, 1)], { type: "application/json" });
+  function hand(file) { // to the visitor, as a download: {name, type, text}
+    if (!file || !file.name) return;
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = "conversation.json";
+    link.href = URL.createObjectURL(new Blob([file.text], { type: file.type }));
+    link.download = file.name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+
+  function save(record) {
+    if (!record || !record.exchanges) return;
+    hand({ name: "conversation.json", type: "application/json", text: JSON.stringify(record, null, 1) });
   }
 
   // Gradio sets the system's preference when it pleases; the visitor's choice wins.
@@ -215,5 +219,5 @@
   new MutationObserver(dress).observe(document.body, { attributeFilter: ["class"] });
   dress();
 
-  window.studio = { wire, save, toChat };
+  window.studio = { wire, save, hand, toChat };
 })();

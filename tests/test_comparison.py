@@ -13,10 +13,11 @@ import pytest
 from app import beside
 from app.abreast import Part, abreast
 from app.comparison import FEWEST, MOST, Comparisons
-from app.conversation import Ask, Conversation, Exchange, Said
+from app.conversation import Ask, Conversation, Exchange, Said, Terms
 from app.examples import EXAMPLES, example
 from app.host import Host
 from app.room import Room, verdict
+from app.side import eligible, sides
 from app.store import Store
 from rft import zoo
 from rft.engine import Engine
@@ -207,3 +208,98 @@ def test_what_a_model_wrote_is_inert(them: Comparisons) -> None:
     drawn = beside.panes(cards, made, verdicts, MOST, FEWEST) + beside.asked(made, str)
     assert "<script" not in drawn and "<img" not in drawn
     assert "Their answers differ." in drawn and drawn.count("Different answer") == 2
+
+
+def test_several_samples_by_the_same_seeds(them: Comparisons) -> None:
+    cards = them.lineup(None, "counting")
+    problem = example("counting-id").problem
+    terms = Terms(seed=7, temperature=1.0, samples=3)
+    *_, made = them.write(them.ask_problem(cards, problem, terms=terms).id)
+    assert [side.places for side in sides(made)] == [(0, 1, 2), (3, 4, 5)]
+    for number, sample in ((0, 0), (1, 2)):
+        seeded = replace(terms, seed=7 + sample, samples=1)
+        *_, alone = them.write(them.ask_problem([cards[number]] * 1, problem, terms=seeded).id)
+        assert texts(alone)[0] == texts(made)[3 * number + sample]
+    assert len(set(texts(made)[:3])) > 1  # the seeds are others indeed
+    drawn = beside.panes(cards, made, [verdict(one) for one in made.exchanges], MOST, FEWEST)
+    assert drawn.count('class="pane ') == 2 and drawn.count("All 3 samples</summary>") == 2
+    assert drawn.count('class="spread"') == 2 and "of 3 right." in drawn
+    chat = them.to_chat(them.room.store.new(), made.id, sides(made)[1].shown)
+    assert chat.last is not None and chat.terms is None and "terms" not in chat.to_json()
+    most = them.ask(cards, "How many?", [], None, terms=Terms(samples=10_000))
+    assert len(most.exchanges) == 2 * 8
+
+
+def test_samples_stop_together(them: Comparisons, endless: zoo.Card) -> None:
+    stop = threading.Event()
+    parts = [Part(endless, TURNS, sample) for sample in range(4)]
+    for seen in abreast(them.room.engine, parts, LONG, stop):
+        if seen[0].tokens > 4:
+            stop.set()
+    assert [said.end for said in seen] == ["stop"] * 4 and not seen[1].text
+
+
+def test_a_missing_checkpoint_is_not_looked_for_at_every_sample(
+    them: Comparisons, tmp_path: Path
+) -> None:
+    gone = replace(them.room.card("tiny-base"), id="gone", where=str(tmp_path / "gone"))
+    parts = [Part(gone, TURNS, sample) for sample in range(3)]
+    *_, last = abreast(them.room.engine, parts, SHORT, threading.Event())
+    assert [said.end for said in last] == ["error"] * 3 and last[2].note == last[0].note
+
+
+def test_blind_hides_who_is_who_until_the_vote(them: Comparisons, tmp_path: Path) -> None:
+    cards = them.lineup(None, "counting")
+    far = them.room.card("qwen2-vl-2b")
+    asked = them.ask([*cards, far], "How many?", [], "counting", "3", terms=Terms(blind=True))
+    made = whole(them, asked)
+    names = [
+        word for one in made.exchanges for word in (one.said.card, one.said.title, one.said.note)
+    ]
+    drawn = beside.veiled(asked) + beside.veiled(made) + beside.asked(made, str, veil=True)
+    assert not [name for name in names if name and name in drawn]
+    assert not [
+        word for word in ("tok/s", "TTFT", "stage-", "Prompt", "Chat", " tokens") if word in drawn
+    ]
+    assert them.veiled(made) and 'data-do="vote"' in drawn and "Both bad" in drawn
+    with pytest.raises(InputError, match="Vote first"):
+        them.to_chat(them.room.store.new(), made.id, 0)
+    numbers = eligible(made)
+    assert len(numbers) == 2  # the one that could not be asked is not judged
+    for wrong in ("9", "best", "-1", str(next(n for n in range(3) if n not in numbers))):
+        with pytest.raises(InputError):
+            them.vote(made.id, wrong)
+    voted = them.vote(made.id, str(numbers[0]))
+    assert not them.veiled(them.open(voted.id))
+    with pytest.raises(InputError, match="counted already"):
+        them.vote(made.id, "tie")
+    again = Comparisons(them.room, them.store)  # after a restart
+    vote = again.votes.of(made.id)
+    assert vote is not None and vote.best == made.exchanges[numbers[0]].said.card
+    shown = beside.panes([*cards, far], made, [None] * 3, MOST, FEWEST, vote)
+    titles = [one.said.title for one in made.exchanges]
+    assert sorted(titles, key=lambda title: shown.index(f'">{title}</h2>')) == titles
+    assert shown.count("Your vote") == 1
+
+
+def test_the_order_is_shuffled(them: Comparisons) -> None:
+    cards = them.lineup(None, "counting")
+    orders = set()
+    for _ in range(40):
+        made = them.ask(cards, "How many?", [], None, terms=Terms(blind=True))
+        orders.add(tuple(one.said.card for one in made.exchanges))
+        them.stop(made.id)
+    assert len(orders) == 2
+
+
+def test_names_that_were_asked_for_end_the_voting(them: Comparisons) -> None:
+    cards = them.lineup(None, "counting")
+    made = whole(them, them.ask(cards, "How many?", [], None, terms=Terms(blind=True)))
+    them.reveal(made.id)
+    assert not them.veiled(them.open(made.id))
+    with pytest.raises(InputError, match="shows its names"):
+        them.vote(made.id, "tie")
+    seen = whole(them, them.ask(cards, "How many?", [], None))
+    with pytest.raises(InputError):
+        them.vote(seen.id, "tie")
+    assert them.votes.all() == []

@@ -1,0 +1,37 @@
+"""How often each answer came, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.spread import bars, sentence, spread
+
+
+@pytest.mark.parametrize(
+    ("answers", "right", "members", "words"),
+    [
+        (["4", "5", "4.0"], 2, [(0, 2), (1,)], "2 of 3 samples give this answer (67%); 2 of 3 right."),
+        (["4", "4"], None, [(0, 1)], "All 2 samples give this answer."),
+        (["4", "5"], 0, [(0,), (1,)], "No two of 2 samples agree; the first is shown; 0 of 2 right."),
+        (
+            ["5", "4", "4", "5"], None, [(0, 3), (1, 2)],
+            "2 of 4 samples give this answer (50%), as often as another one.",
+        ),
+        (["", "", "4", "4"], None, [(2, 3), (0, 1)], "2 of 4 samples give this answer (50%), as often as another one."),
+        (["", "", "4"], None, [(0, 1), (2,)], "2 of 3 samples give no answer (67%)."),
+        (["", ""], None, [(0, 1)], "None of 2 samples gives an answer."),
+        ([], None, [], "No sample has ended."),
+    ],
+)  # fmt: skip
+def test_it_is_counted_and_said(
+    answers: list[str], right: int | None, members: list[tuple[int, ...]], words: str
+) -> None:
+    found = spread(answers, "counting")
+    assert [camp.members for camp in found.camps] == members
+    assert sentence(found, right) == words
+
+
+def test_bars_are_inert() -> None:
+    drawn = bars(spread(["<b>", "<b>", ""], None))
+    assert "&lt;b&gt;" in drawn and "<b>2</b>" in drawn and "width:67%" in drawn
+    assert "No answer" in drawn
