@@ -30,7 +30,9 @@ class Facts:
     """A checkpoint folder that passed inspection.
 
     ``family`` is a key of FAMILIES; an adapter has none, but names its ``base``: a folder or
-    a Hub id. ``parameters`` and ``tensors`` count what the safetensors headers list.
+    a Hub id. ``parameters`` and ``tensors`` count what the safetensors headers list. ``shares``:
+    others may stand on the same weights: a whole model that is not quantised, an adapter that adds
+    LoRA factors and leaves its base as it is.
     """
 
     folder: Path
@@ -38,6 +40,7 @@ class Facts:
     base: str | None
     parameters: int
     tensors: int
+    shares: bool = True
 
 
 def family_of(config: dict[str, Any], name: str) -> str:
@@ -159,20 +162,52 @@ def inspect(folder: Path) -> Facts:
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}: check the path.")
     family = base = None
+    config = read_json(folder / (ADAPTER_CONFIG if is_adapter(folder) else "config.json"))
     if is_adapter(folder):
-        base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+        base = config.get("base_model_name_or_path")
         if not isinstance(base, str) or not base:
             raise CheckpointError(
                 f"{folder} is an adapter that does not name its base: set "
                 f"base_model_name_or_path in its {ADAPTER_CONFIG}."
             )
     else:
-        family = family_of(read_json(folder / "config.json"), str(folder))
-    entries = [entry for file in weight_files(folder) for entry in header(file).values()]
+        family = family_of(config, str(folder))
+    listed = [item for file in weight_files(folder) for item in header(file).items()]
+    entries = [entry for _, entry in listed]
+    quantised = config.get("quantization_config") is not None
     return Facts(
         folder=folder,
         family=family,
         base=base,
         parameters=sum(math.prod(entry["shape"]) for entry in entries),
         tensors=len(entries),
+        shares=not quantised if base is None else _adds(config, [name for name, _ in listed]),
     )
+
+
+def _adds(config: dict[str, Any], names: list[str]) -> bool:
+    """Whether an adapter is LoRA in its plain form: new factors beside weights left as they are.
+
+    Trained biases, whole modules, magnitudes (DoRA) and starts like PiSSA's, which change the
+    base when they are loaded, are not.
+    """
+    plain = config.get("peft_type") == "LORA" and config.get("bias", "none") == "none"
+    start = config.get("init_lora_weights", True)
+    odd = (
+        "layer_replication", "modules_to_save", "target_parameters", "trainable_token_indices",
+        "use_dora", "use_qalora", "alora_invocation_tokens",
+    )  # fmt: skip
+    return (
+        plain
+        and (isinstance(start, bool) or start == "gaussian")
+        and not any(config.get(name) for name in odd)
+        and all(".lora_A." in name or ".lora_B." in name for name in names)
+    )
+
+
+def written(folder: Path | None) -> float:
+    """When a folder's weights or configuration were last written; 0 where there are none."""
+    if folder is None:
+        return 0.0
+    files = [*folder.glob("*.safetensors"), *folder.glob("*.json")]
+    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)

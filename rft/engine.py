@@ -9,38 +9,19 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rft import machine, zoo
-from rft.checkpoint import inspect
+from rft import machine, place, zoo
+from rft.checkpoint import Facts, inspect, written
 from rft.errors import CheckpointError
-from rft.plan import Plan, Resident, make_plan, make_plan_beside
+from rft.plan import Plan, Resident, held, make_plan, make_plan_beside
+from rft.seat import POLL_SECONDS, Seat, acquire, bring_in, shared
 from rft.types import Chunk, Decoding, Progress, Turn
 
 if TYPE_CHECKING:
-    from rft.policy import Policy
-
-_POLL_SECONDS = 0.1
-
-
-@dataclass
-class _Seat:
-    """A model's place at the table. ``users`` counts conversations that use or await it.
-
-    ``stamp`` is when the files it was loaded from were written; ``beside`` as in its Plan.
-    """
-
-    card: zoo.Card
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    policy: Policy | None = None
-    stamp: float = 0.0
-    beside: bool = False
-    users: int = 0
-    used: float = 0.0
-    leaving: bool = False
+    from rft.base import Base
 
 
 class Engine:
@@ -57,7 +38,7 @@ class Engine:
     ):
         self.budget_bytes = budget_bytes
         self._training = training
-        self._table: dict[str, _Seat] = {}
+        self._table: dict[str, Seat] = {}
         self._guard = threading.Lock()  # the table and its counts; never held while working
         self._door = threading.Lock()  # one load at a time, or two would count on the same room
 
@@ -73,13 +54,13 @@ class Engine:
         seat = self._sit(card)
         try:
             waiting = f"Another conversation is using {card.title} …"
-            if not (yield from _acquire(seat.lock, stop, waiting)):
+            if not (yield from acquire(seat.lock, stop, waiting)):
                 yield Chunk("", 0, time.perf_counter() - start, "stop")
                 return
             try:
                 run = self._training()
-                if seat.policy is not None and _stamp(zoo.folder_of(card)) > seat.stamp:
-                    self._forget(seat)  # trained or fetched anew since: files are the truth
+                if seat.outdated():
+                    self._forget(seat)  # files are the truth
                 if seat.beside and run is None:
                     self._forget(seat)  # the GPU is free again
                 if seat.policy is None:
@@ -115,18 +96,18 @@ class Engine:
             residents = self._residents()
         free = machine.memory()
         return machine.Memory(
-            free.main + sum(r.bytes for r in residents if not r.on_gpu),
-            free.gpu + sum(r.bytes for r in residents if r.on_gpu),
+            free.main + held([r for r in residents if not r.on_gpu]),
+            free.gpu + held([r for r in residents if r.on_gpu]),
         )
 
-    def _sit(self, card: zoo.Card) -> _Seat:
+    def _sit(self, card: zoo.Card) -> Seat:
         with self._guard:
-            seat = self._table.setdefault(card.id, _Seat(card))
+            seat = self._table.setdefault(card.id, Seat(card))
             seat.users += 1
             seat.leaving = False
             return seat
 
-    def _rise(self, seat: _Seat) -> None:
+    def _rise(self, seat: Seat) -> None:
         with self._guard:
             seat.users -= 1
             seat.used = time.monotonic()
@@ -134,12 +115,12 @@ class Engine:
         if freed:
             machine.give_back()
 
-    def _forget(self, seat: _Seat) -> None:
+    def _forget(self, seat: Seat) -> None:
         with self._guard:
             seat.policy = None
         machine.give_back()
 
-    def _drop_if_done(self, seat: _Seat) -> bool:
+    def _drop_if_done(self, seat: Seat) -> bool:
         """With the guard held: forget a seat that nobody uses and that holds no model to keep."""
         if seat.users or (seat.policy is not None and not seat.leaving):
             return False
@@ -147,7 +128,7 @@ class Engine:
         self._table.pop(seat.card.id, None)
         return freed
 
-    def _load(self, seat: _Seat, stop: threading.Event) -> Iterator[Progress]:
+    def _load(self, seat: Seat, stop: threading.Event) -> Iterator[Progress]:
         """Fill a seat whose lock is held. Leaves it empty if stopped; raises what went wrong."""
         card = seat.card
         if zoo.folder_of(card) is None:
@@ -161,27 +142,53 @@ class Engine:
             raise CheckpointError(f"{card.title} is not complete after its download: try again.")
         facts = inspect(folder)  # what is wrong with the files is said before anyone is evicted
         yield Progress(f"Loading {card.title} …")
-        if not (yield from _acquire(self._door, stop, "Another checkpoint is being loaded …")):
+        if not (yield from acquire(self._door, stop, "Another checkpoint is being loaded …")):
             return
         try:
-            parameters = max(card.parameters, facts.parameters)
-            need = max(card.memory_bytes, 2 * parameters)
-            while (plan := self._make_room(card.title, need, parameters)).wait:
+            while True:
+                run = self._training() if machine.has_gpu() else None
+                base = self._base_of(folder, facts, run)
+                if not (plan := self._make_room(card, facts, run, base)).wait:
+                    break
                 yield Progress("Waiting for memory: other conversations use what is here …")
-                if stop.wait(_POLL_SECONDS):
+                if stop.wait(POLL_SECONDS):
                     return
             seat.beside = plan.beside
-            yield from _bring_in(seat, folder, plan.device)
+            yield from bring_in(seat, folder, plan.device, base)
         finally:
             self._door.release()
 
-    def _make_room(self, title: str, need: int, parameters: int) -> Plan:
-        """Plan with what is true now, and evict by it."""
-        free = machine.memory()
-        run = self._training() if machine.has_gpu() else None
+    def _base_of(self, folder: Path, facts: Facts, run: str | None) -> Base | None:
+        """The weights in memory that a checkpoint can stand on: its own, or its base's."""
+        whole = folder if facts.base is None else place.folder(facts.base, folder)
+        if whole is None or not facts.shares:
+            return None
         with self._guard:
-            known = title, need, parameters, free, self._residents(), self.budget_bytes
-            plan = make_plan(*known) if run is None else make_plan_beside(run, *known)
+            for seat in self._table.values():
+                base = seat.base
+                if base is None or base.folder.resolve() != whole.resolve():
+                    continue
+                # While a run has the GPU, newcomers go to the CPU; afterwards they come back.
+                here = base.device.type == "cpu" if run is not None else not seat.beside
+                if here and written(whole) <= base.written:
+                    return base
+        return None
+
+    def _make_room(self, card: zoo.Card, facts: Facts, run: str | None, base: Base | None) -> Plan:
+        """Plan with what is true now, and evict by it. Who holds ``base`` keeps it in memory."""
+        parameters = max(card.parameters, facts.parameters)
+        need = max(card.memory_bytes, 2 * parameters)
+        if base is not None:
+            need -= 2 * parameters
+            parameters = facts.parameters if facts.base is not None else 0
+            need += 2 * parameters
+        free = machine.memory()
+        with self._guard:
+            known = need, parameters, free, self._residents(), self.budget_bytes, shared(base)
+            if run is None:
+                plan = make_plan(card.title, *known)
+            else:
+                plan = make_plan_beside(run, card.title, *known)
             for name in plan.evict:
                 self._table[name].leaving = True
                 self._drop_if_done(self._table[name])
@@ -192,65 +199,7 @@ class Engine:
     def _residents(self) -> list[Resident]:
         """With the guard held: what is in memory, the least recently used first."""
         return [
-            Resident(seat.card.id, seat.policy.bytes, str(seat.policy.device), seat.users > 0)
+            resident
             for seat in sorted(self._table.values(), key=lambda seat: seat.used)
-            if seat.policy is not None
+            if (resident := seat.resident()) is not None
         ]
-
-
-def _acquire(
-    lock: threading.Lock, stop: threading.Event, message: str
-) -> Generator[Progress, None, bool]:
-    """Take a lock, saying while one waits; False if stopped first.
-
-    Yields at every look, so that a caller who has gone is noticed.
-    """
-    if lock.acquire(blocking=False):
-        return True
-    while not stop.is_set():
-        yield Progress(message)
-        if lock.acquire(timeout=_POLL_SECONDS):
-            return True
-    return False
-
-
-def _bring_in(seat: _Seat, folder: Path, device: str | None) -> Iterator[Progress]:
-    """Load in a thread of its own, so that the page hears something meanwhile.
-
-    A load cannot be broken off. A caller who leaves waits for it, and the next one profits.
-    """
-    made: list[Policy] = []
-    trouble: list[BaseException] = []
-
-    stamp = _stamp(folder)
-
-    def work() -> None:
-        try:
-            from rft import policy  # torch and transformers: seconds, hence not at the top
-
-            made.append(policy.load(folder, device=device))
-        except BaseException as error:  # the thread's outermost frame: raised by the reader
-            trouble.append(error)
-
-    worker = threading.Thread(target=work, name=f"load {seat.card.id}", daemon=True)
-    worker.start()
-    beside = ", on the CPU beside a run on the GPU" if seat.beside else ""
-    try:
-        while worker.is_alive():
-            yield Progress(f"Loading {seat.card.title} into memory{beside} …")
-            worker.join(_POLL_SECONDS)
-    finally:
-        worker.join()
-        if made:
-            seat.policy, seat.stamp = made[0], stamp
-    if trouble:
-        machine.give_back()
-        raise trouble[0]
-
-
-def _stamp(folder: Path | None) -> float:
-    """When a folder's weights or configuration were last written; 0 where there are none."""
-    if folder is None:
-        return 0.0
-    files = [*folder.glob("*.safetensors"), *folder.glob("*.json")]
-    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)

@@ -6,6 +6,8 @@ safetensors only, never remote code. Whatever is wrong ends in one sentence with
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from transformers import (
 )
 
 from rft import checkpoint, hub, machine, place
+from rft.base import Base, merged
 from rft.errors import CheckpointError, MemoryShort
 from rft.processor import QwenVLProcessor, load_processor
 
@@ -31,11 +34,15 @@ CLASSES: dict[str, type[PreTrainedModel]] = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model on its device, in eval mode, and its processor."""
+    """A model on its device, in eval mode, and its processor.
+
+    ``base`` holds the weights that it stands on where others may stand on them too.
+    """
 
     name: str
     model: PreTrainedModel
     processor: QwenVLProcessor
+    base: Base | None = None
 
 
 def find(where: Path | str, beside: Path | None = None) -> Path:
@@ -57,11 +64,66 @@ def load_model(
     four_bit: bool = False,
     processor: QwenVLProcessor | None = None,
 ) -> Loaded:
-    """Load a checkpoint. CheckpointError or MemoryShort says what is wrong and what to do.
+    """Load a checkpoint whose weights are its own: an adapter is merged into its base.
 
-    Everything that can be judged from files is judged before memory is touched. Training gives
-    the ``dtype`` it needs, its own ``processor``, and may want the weights in 4 bits.
+    CheckpointError or MemoryShort says what is wrong and what to do. Everything that can be
+    judged from files is judged before memory is touched. Training gives the ``dtype`` it needs,
+    its own ``processor``, and may want the weights in 4 bits.
     """
+    named = _named(where)
+    processor = processor or _processor(named.folder, named.whole)
+    target = torch.device(device) if device else best_device(named.whole.parameters)
+    dtype = dtype or fitting_dtype(target, named.whole.parameters, named.name)
+    with _told(named, target):
+        model = _weights(named.whole, target, dtype, four_bit)
+        if named.adapter is not None:
+            model = merged(model, named.adapter)
+    return Loaded(named.name, model.eval(), processor)
+
+
+def load_shared(
+    where: Path | str, *, device: str | None = None, base: Base | None = None
+) -> Loaded:
+    """Load a checkpoint to answer: its weights, or an adapter's base, serve others as well.
+
+    ``base``: these weights are in memory already, and stay on the device where they are. What
+    cannot share is loaded by itself. Errors as in :func:`load_model`.
+    """
+    named = _named(where)
+    if not named.shares:
+        return load_model(where, device=device)
+    processor = _processor(named.folder, named.whole)
+    if base is None:
+        base = _base(named, device)
+    with _told(named, base.device):
+        model = base.whole() if named.adapter is None else base.adapted(named.adapter)
+    return Loaded(named.name, model.eval(), processor, base)
+
+
+def _base(named: _Named, device: str | None) -> Base:
+    whole = named.whole
+    target = torch.device(device) if device else best_device(whole.parameters)
+    dtype = fitting_dtype(target, whole.parameters, named.name)
+    written = checkpoint.written(whole.folder)
+    with _told(named, target):
+        return Base(whole.folder, written, _weights(whole, target, dtype))
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A checkpoint as its files describe it: ``whole`` is an adapter's base, or itself."""
+
+    name: str
+    folder: Path
+    whole: checkpoint.Facts
+    adapter: checkpoint.Facts | None
+
+    @property
+    def shares(self) -> bool:
+        return self.whole.shares and (self.adapter is None or self.adapter.shares)
+
+
+def _named(where: Path | str) -> _Named:
     folder = find(where)
     facts = checkpoint.inspect(folder)
     adapter = facts if facts.base is not None else None
@@ -69,33 +131,33 @@ def load_model(
     if whole.family is None:
         raise CheckpointError(f"{folder} is an adapter of an adapter: merge the first into a base.")
     name = folder.name if isinstance(where, Path) else str(where).rstrip("/").split("/")[-1]
-    processor = processor or _processor(folder, whole)
-    target = torch.device(device) if device else best_device(whole.parameters)
-    dtype = dtype or fitting_dtype(target, whole.parameters, name)
+    return _Named(name, folder, whole, adapter)
+
+
+@contextlib.contextmanager
+def _told(named: _Named, target: torch.device) -> Iterator[None]:
+    """Turns what goes wrong while weights are loaded into sentences."""
     try:
-        model = _weights(whole, target, dtype, four_bit)
-        if adapter is not None:
-            model = _adapted(model, adapter)
+        yield
     except (SafetensorError, ValueError, KeyError, OSError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(
-            f"{folder} cannot be loaded ({_first_line(error)}): fetch or save it again."
+            f"{named.folder} cannot be loaded ({_first_line(error)}): fetch or save it again."
         ) from error
     except (RuntimeError, MemoryError) as error:
         if is_memory_error(error):
             error.__traceback__ = None  # its frames hold what was loaded so far
             machine.give_back()
             raise MemoryShort(
-                f"{name} ran out of memory while it was loaded on {target}: release another "
+                f"{named.name} ran out of memory while it was loaded on {target}: release another "
                 "checkpoint, close other programs, or choose a smaller one."
             ) from None
         if "size mismatch" in str(error) or "mismatched" in str(error):
             raise CheckpointError(
-                f"The weights of {folder} do not fit its config.json: fetch or save it again."
+                f"The weights of {named.folder} do not fit its config.json: fetch or save it again."
             ) from error
         raise
-    return Loaded(name, model.eval(), processor)
 
 
 def _processor(folder: Path, whole: checkpoint.Facts) -> QwenVLProcessor:
@@ -122,7 +184,7 @@ def _processor(folder: Path, whole: checkpoint.Facts) -> QwenVLProcessor:
 
 
 def _weights(
-    facts: checkpoint.Facts, device: torch.device, dtype: torch.dtype, four_bit: bool
+    facts: checkpoint.Facts, device: torch.device, dtype: torch.dtype, four_bit: bool = False
 ) -> PreTrainedModel:
     assert facts.family is not None
     options: dict[str, Any] = {"device_map": {"": device}} if device.type == "cuda" else {}
@@ -151,21 +213,6 @@ def _weights(
         )
     placed: PreTrainedModel = model if device.type == "cuda" else model.to(device)
     return placed
-
-
-def _adapted(model: PreTrainedModel, facts: checkpoint.Facts) -> PreTrainedModel:
-    from peft import PeftModel, get_peft_model_state_dict
-
-    adapted = PeftModel.from_pretrained(model, str(facts.folder), local_files_only=True)
-    # "Trained, but nothing changed": peft only warns of weights whose names match nothing.
-    given = {name for f in checkpoint.weight_files(facts.folder) for name in checkpoint.header(f)}
-    strange = given - set(get_peft_model_state_dict(adapted))
-    if strange:
-        raise CheckpointError(
-            f"{facts.folder} does not fit its base: {len(strange)} of its {len(given)} weights "
-            "have no place there. Point base_model_name_or_path at the model it was trained on."
-        )
-    return adapted.merge_and_unload()
 
 
 def best_device(parameters: int) -> torch.device:

@@ -23,6 +23,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rft import decoding as steps
 from rft import machine
+from rft.base import Base
 from rft.errors import InputError, MemoryShort
 from rft.images import open_image
 from rft.loading import Loaded, is_memory_error, load_model
@@ -58,12 +59,16 @@ def load(folder: Path | str, *, device: str | None = None) -> Policy:
 
 
 class Policy:
-    """A loaded checkpoint. ``bytes`` is what its weights take of ``device``'s memory."""
+    """A loaded checkpoint. ``bytes`` is what its weights take of ``device``'s memory.
+
+    ``base``: those of them that other policies may stand on as well.
+    """
 
     def __init__(self, loaded: Loaded):
         self.model: PreTrainedModel = loaded.model
         self.processor: QwenVLProcessor = loaded.processor
         self.name = loaded.name
+        self.base: Base | None = loaded.base
         self.device: torch.device = next(self.model.parameters()).device
         self.dtype: torch.dtype = next(self.model.parameters()).dtype
         tensors = [*self.model.parameters(), *self.model.buffers()]
