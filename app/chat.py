@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import gradio as gr
 
-from app import api, asking, examples, picker, render
+from app import api, asking, examples, overlay, picker, render
 from app.asking import AT_ONCE, PRIVATE, emptied, idle, owner, part, waiting
 from app.comparison import Comparisons
 from app.conversation import Conversation
 from app.faults import told
+from app.gallery import served
 from app.panel import FREE, Panel, decoding_of, panel, task_of
 from app.room import Room, prompt_note, verdict
 from rft import zoo
@@ -121,13 +121,13 @@ def _wire_asking(page: _Page, room: Room) -> None:
     def reply(kept: dict[str, Any], tab: gr.Request, *controls: Any) -> Iterator[str]:
         chat, decoding = room.store.load(kept.get("chat")), decoding_of(*controls)
         for grown in room.reply(chat, decoding, owner=owner(tab)):
-            yield _live(grown)
+            yield _live(room, grown)
 
     @told
     def stop(kept: dict[str, Any]) -> Any:
         chat = room.stop(room.store.load(kept.get("chat")))
         waiting = chat.last is not None and chat.last.said.end == "waiting"
-        return (gr.skip(), gr.skip()) if waiting else (_live(chat), idle())
+        return (gr.skip(), gr.skip()) if waiting else (_live(room, chat), idle())
 
     starts = [
         page.composer.submit(ask, [page.composer, session, side.task, side.kind], drawn, **PRIVATE),
@@ -204,7 +204,7 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
         while room.desk.busy(chat_id):
             time.sleep(0.2)
             yield gr.skip(), gr.skip()  # which frees the thread, and ends where the tab has gone
-        yield _live(room.open(chat_id)), idle()
+        yield _live(room, room.open(chat_id)), idle()
 
     @told
     def restore(kept: dict[str, Any]) -> Any:
@@ -268,18 +268,17 @@ def _drawn(room: Room, chat: Conversation) -> tuple[str, str]:
     if not chat.exchanges:
         return examples.welcome(None), ""
     verdicts = [verdict(exchange) for exchange in chat.exchanges]
-
-    def address(name: str) -> str:
-        return f"gradio_api/file={quote(str(room.store.picture(chat.id, name)))}"
-
-    return render.settled(chat.exchanges, verdicts, address), _live(chat)
+    gallery = served(room.store, chat.id)
+    drawn = [overlay.drawn(chat, index, gallery) for index in range(len(chat.exchanges))]
+    return render.settled(chat.exchanges, verdicts, gallery.address, drawn), _live(room, chat)
 
 
-def _live(chat: Conversation) -> str:
-    last = chat.last
+def _live(room: Room, chat: Conversation) -> str:
+    last, index = chat.last, len(chat.exchanges) - 1
     if last is None:
         return ""
-    return render.answer(last.said, len(chat.exchanges) - 1, verdict(last), last=True)
+    drawn = overlay.drawn(chat, index, served(room.store, chat.id))
+    return render.answer(last.said, index, verdict(last), last=True, drawn=drawn)
 
 
 def _shelf(room: Room, card: zoo.Card) -> str:

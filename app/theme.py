@@ -57,6 +57,8 @@ LIGHT = {
     "wrong": "#A3311F",
     "wrong-wash": "#F9E9E4",
     "focus": "#0072B2",
+    "mark": "#D6006F",  # over images, so the same by day and by night
+    "mark-halo": "#FFFFFF",
     "shadow": "0 1px 2px rgb(28 31 38 / 5%), 0 6px 20px rgb(28 31 38 / 6%)",
 }
 DARK = {
@@ -72,6 +74,8 @@ DARK = {
     "wrong": "#F29A86",
     "wrong-wash": "#3A211C",
     "focus": "#56B4E9",
+    "mark": "#D6006F",
+    "mark-halo": "#FFFFFF",
     "shadow": "0 1px 2px rgb(0 0 0 / 30%), 0 6px 20px rgb(0 0 0 / 22%)",
 }
 
@@ -118,7 +122,7 @@ def css() -> str:
     """The whole style sheet: variables, then the sheets in assets."""
     sheets = [
         (ASSETS / name).read_text(encoding="utf-8")
-        for name in ("style.css", "train.css", "compare.css")
+        for name in ("style.css", "train.css", "compare.css", "marks.css")
     ]
     return variables() + "".join(sheets)
 

@@ -29,7 +29,7 @@ SILENCE_S = 30.0  #: of an idle desk, until a question that waits counts as give
 
 def beginning(card: Card) -> Said:
     """The reply before anything has come."""
-    return Said(card=card.id, title=card.title, stage=card.stage or "")
+    return Said(card=card.id, title=card.title, stage=card.stage or "", family=card.family)
 
 
 def written(
@@ -44,7 +44,7 @@ def written(
     What goes wrong through no fault of the code ends the reply with its sentence; the text
     that had come is kept.
     """
-    said = beginning(card)
+    said = replace(beginning(card), max_pixels=decoding.max_pixels)
     splitter = Splitter()
     shown = -INTERVAL_S
     try:
