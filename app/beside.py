@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app import blind, spread
+from app import blind, overlay, spread
 from app.agreement import sentence, standing
 from app.conversation import Conversation, Exchange
+from app.gallery import Gallery
 from app.icons import icon
 from app.markup import plain
 from app.picker import badge
@@ -53,7 +54,7 @@ def asked(made: Conversation, address: Address, *, veil: bool = False) -> str:
 
 def panes(
     cards: Sequence[Card], made: Conversation, verdicts: Sequence[Verdict | None], most: int,
-    fewest: int, vote: Vote | None = None,
+    fewest: int, gallery: Gallery, vote: Vote | None = None,
 ) -> str:  # fmt: skip
     """A pane for each card, with what it said where it was asked; and one more to add.
 
@@ -71,7 +72,7 @@ def panes(
         inside = '<p class="unasked">Not asked yet.</p>'
         if side is not None:
             chosen = _VOTED if vote is not None and vote.best == card.id else ""
-            inside = chosen + _reply(made, side, verdicts, marks.get(side.card, ""))
+            inside = chosen + _reply(made, side, verdicts, marks.get(side.card, ""), gallery)
         drawn.append(
             f'<section class="pane stage-{stage_look(card.stage).slug}" '
             f'aria-label="{plain(card.title)}">{head}{inside}</section>'
@@ -83,7 +84,7 @@ def panes(
     return f"{_agreement(made, answers)}{_grid(drawn)}{add}"
 
 
-def veiled(made: Conversation) -> str:
+def veiled(made: Conversation, gallery: Gallery) -> str:
     """The panes without anything that tells whose they are, and the ballot."""
     them = sides(made)
     answers = _answers(made, them)
@@ -95,7 +96,8 @@ def veiled(made: Conversation) -> str:
             f"<h2>{blind.pane_name(number)}</h2></div></header>"
             f'<article class="said {said.end}" aria-label="Reply" '
             f'aria-busy="{str(side.busy).lower()}">'
-            f"{body(said, f'v{number}', None, _ENDS)}{marks.get(side.card, '')}"
+            f"{body(said, f'v{number}', None, _ENDS, overlay.drawn(made, side.shown, gallery))}"
+            f"{marks.get(side.card, '')}"
             f"{_samples(made, side, veil=True)}</article></section>"
         )
     ballot = "" if _busy(made) else blind.ballot(eligible(made))
@@ -124,16 +126,18 @@ def _tools(card: Card, index: int, removable: bool) -> str:
     )
 
 
-def _reply(made: Conversation, side: Side, verdicts: Sequence[Verdict | None], mark: str) -> str:
+def _reply(
+    made: Conversation, side: Side, verdicts: Sequence[Verdict | None], mark: str, gallery: Gallery
+) -> str:
     exchange, verdict = made.exchanges[side.shown], verdicts[side.shown]
-    said = exchange.said
+    said, pointed = exchange.said, overlay.drawn(made, side.shown, gallery)
     go_on = "" if side.busy or not said.text else (
         f'<button class="plain" data-do="take" data-comparison="{plain(made.id)}" '
         f'data-pane="{side.shown}">Open in Chat</button>'
     )  # fmt: skip
     return (
         f'<article class="said {said.end}" aria-label="Reply" aria-busy="{str(side.busy).lower()}">'
-        f"{body(said, f'c{side.places[0]}', verdict, _ENDS)}{mark}"
+        f"{body(said, f'c{side.places[0]}', verdict, _ENDS, pointed)}{mark}"
         f"{_samples(made, side, verdicts)}{_scores(exchange, verdict)}"
         f"{prompt_fold(exchange.ask, f'cp{side.places[0]}')}"
         f"<footer>{facts(said)}{go_on}</footer></article>"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 import gradio as gr
 
@@ -14,6 +13,7 @@ from app import asking, beside, blind, examples, votes
 from app.asking import part
 from app.comparison import FEWEST, MOST, MOST_SAMPLES, STRANGERS_SAMPLES, Comparisons
 from app.conversation import Conversation
+from app.gallery import served
 from app.panel import TASK_NAMES, task_of
 from app.room import verdict
 from app.votes import Pair
@@ -109,16 +109,14 @@ def draw(
     cards: Sequence[zoo.Card] | None = None,
 ) -> tuple[str, str]:
     """The question and the panes; ``cards`` saves looking again for those that ``kept`` names."""
-
-    def address(name: str) -> str:
-        return f"gradio_api/file={quote(str(all.store.picture(made.id, name)))}"
-
+    gallery = served(all.store, made.id)
     if all.veiled(made):
-        return beside.asked(made, address, veil=True), beside.veiled(made)
+        return beside.asked(made, gallery.address, veil=True), beside.veiled(made, gallery)
     cards = all.lineup(kept.get("cards"), task_kept(kept)) if cards is None else cards
     verdicts = [_verdict(exchange) for exchange in made.exchanges]
     vote = all.votes.of(made.id)
-    return beside.asked(made, address), beside.panes(cards, made, verdicts, MOST, FEWEST, vote)
+    panes = beside.panes(cards, made, verdicts, MOST, FEWEST, gallery, vote)
+    return beside.asked(made, gallery.address), panes
 
 
 def tally(all: Comparisons) -> str:

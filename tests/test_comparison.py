@@ -15,6 +15,7 @@ from app.abreast import Part, abreast
 from app.comparison import FEWEST, MOST, Comparisons
 from app.conversation import Ask, Conversation, Exchange, Said, Terms
 from app.examples import EXAMPLES, example
+from app.gallery import Gallery
 from app.host import Host
 from app.room import Room, verdict
 from app.side import eligible, sides
@@ -27,6 +28,7 @@ from rft.types import Decoding, Turn
 SHORT = Decoding(seed=0, max_new_tokens=24)
 LONG = Decoding(seed=0, max_new_tokens=2000)
 TURNS = (Turn("user", "How many?"),)
+NO_IMAGES = Gallery(str, lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +207,28 @@ def test_what_a_model_wrote_is_inert(them: Comparisons) -> None:
     ask = Ask(bad, f"{bad} prompt", (), "counting", gold=bad)
     made = Conversation("x" * 22, tuple(Exchange(ask, one) for one in said))
     verdicts = [verdict(exchange) for exchange in made.exchanges]
-    drawn = beside.panes(cards, made, verdicts, MOST, FEWEST) + beside.asked(made, str)
+    drawn = beside.panes(cards, made, verdicts, MOST, FEWEST, NO_IMAGES) + beside.asked(made, str)
     assert "<script" not in drawn and "<img" not in drawn
     assert "Their answers differ." in drawn and drawn.count("Different answer") == 2
+
+
+def test_what_an_answer_points_at_is_drawn_in_its_pane_veiled_or_not(them: Comparisons) -> None:
+    cards = them.lineup(None, None)
+    ask = Ask("Where is the cup?", "Where is the cup?", ("a.png",))
+    told = ("[(161, 119)]", "On the table.")
+    said = [
+        Said(text, "eos", card.id, tokens=3, family="qwen2_5_vl")
+        for text, card in zip(told, cards, strict=False)
+    ]
+    made = Conversation("x" * 22, tuple(Exchange(ask, one) for one in said))
+    gallery = Gallery(str, lambda _: (640, 480))
+    for drawn in (
+        beside.panes(cards, made, [None] * 2, MOST, FEWEST, gallery),
+        beside.veiled(made, gallery),
+    ):
+        first, second = drawn.split('<section class="pane')[1:]
+        assert first.count('<figure class="pointed"') == 1 and "M161.0 119.0" in first
+        assert "<figure" not in second
 
 
 def test_several_samples_by_the_same_seeds(them: Comparisons) -> None:
@@ -221,7 +242,9 @@ def test_several_samples_by_the_same_seeds(them: Comparisons) -> None:
         *_, alone = them.write(them.ask_problem([cards[number]] * 1, problem, terms=seeded).id)
         assert texts(alone)[0] == texts(made)[3 * number + sample]
     assert len(set(texts(made)[:3])) > 1  # the seeds are others indeed
-    drawn = beside.panes(cards, made, [verdict(one) for one in made.exchanges], MOST, FEWEST)
+    drawn = beside.panes(
+        cards, made, [verdict(one) for one in made.exchanges], MOST, FEWEST, NO_IMAGES
+    )
     assert drawn.count('class="pane ') == 2 and drawn.count("All 3 samples</summary>") == 2
     assert drawn.count('class="spread"') == 2 and "of 3 right." in drawn
     chat = them.to_chat(them.room.store.new(), made.id, sides(made)[1].shown)
@@ -256,7 +279,11 @@ def test_blind_hides_who_is_who_until_the_vote(them: Comparisons, tmp_path: Path
     names = [
         word for one in made.exchanges for word in (one.said.card, one.said.title, one.said.note)
     ]
-    drawn = beside.veiled(asked) + beside.veiled(made) + beside.asked(made, str, veil=True)
+    drawn = (
+        beside.veiled(asked, NO_IMAGES)
+        + beside.veiled(made, NO_IMAGES)
+        + beside.asked(made, str, veil=True)
+    )
     assert not [name for name in names if name and name in drawn]
     assert not [
         word for word in ("tok/s", "TTFT", "stage-", "Prompt", "Chat", " tokens") if word in drawn
@@ -276,7 +303,7 @@ def test_blind_hides_who_is_who_until_the_vote(them: Comparisons, tmp_path: Path
     again = Comparisons(them.room, them.store)  # after a restart
     vote = again.votes.of(made.id)
     assert vote is not None and vote.best == made.exchanges[numbers[0]].said.card
-    shown = beside.panes([*cards, far], made, [None] * 3, MOST, FEWEST, vote)
+    shown = beside.panes([*cards, far], made, [None] * 3, MOST, FEWEST, NO_IMAGES, vote)
     titles = [one.said.title for one in made.exchanges]
     assert sorted(titles, key=lambda title: shown.index(f'">{title}</h2>')) == titles
     assert shown.count("Your vote") == 1
