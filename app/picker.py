@@ -21,6 +21,7 @@ STATES = {
     "download": "to download",
     "too-large": "too large",
     "unavailable": "unavailable",
+    "served": "on a server",
 }
 
 
@@ -104,8 +105,8 @@ def _amount(count: int) -> str:
 def _item(card: Card, state: State, current: str) -> str:
     pressed = "true" if card.id == current else "false"
     # Only where it holds a number or a remedy of this card's own; else a tooltip is enough.
-    telling = state.kind in ("too-large", "download") or (
-        state.kind == "unavailable" and card.folder is not None
+    telling = state.kind in ("too-large", "download", "served") or (
+        state.kind == "unavailable" and (card.folder or card.endpoint) is not None
     )
     why = f'<span class="why">{plain(state.sentence)}</span>' if telling else ""
     return (

@@ -155,7 +155,7 @@ class Room:
             return zoo.card_for(text, self.zoo_file)
         wanted = text.strip()
         for card in self.cards():
-            if wanted in (card.id, card.where):
+            if wanted and wanted in (card.id, card.where):
                 return card
         if REPO.fullmatch(wanted) and hub.snapshot(wanted) is not None:
             return zoo.card_for(wanted, self.zoo_file)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from rft import address
 from rft.checkpoint import FAMILIES
 from rft.errors import InputError
 from rft.types import Stage, TaskName
@@ -21,8 +22,9 @@ ZOO = ROOT / "assets" / "zoo.toml"
 #: owner/name as the Hub allows it; two dots or dashes in a row are not.
 REPO = re.compile(r"(?!.*(?:\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
-_TEXTS = ("id", "title", "task", "stage", "model", "where", "note", "prompt_file")
-_FIELDS = (*_TEXTS, "reported", "measured")
+_TEXTS = ("id", "title", "task", "stage", "model", "where", "note", "prompt_file",
+          "endpoint", "served_model", "key_env")  # fmt: skip
+_FIELDS = (*_TEXTS, "at_once", "reported", "measured")
 _MODEL: dict[str, Any] = {"family": str, "size": str, "parameters": int, "margin": (int, float)}
 
 
@@ -30,11 +32,12 @@ _MODEL: dict[str, Any] = {"family": str, "size": str, "parameters": int, "margin
 class Card:
     """One checkpoint as a person sees it before anything is loaded.
 
-    ``where`` is a Hub id or the absolute path of a folder; ``family`` a key of
-    checkpoint.FAMILIES ("" where only its files can tell); ``reported`` maps a column's name
-    to published accuracy in per cent. Bytes are those of bf16 weights; ``memory_bytes``
-    adds what answering takes. ``prompt_file`` is a user's own instruction for this card.
-    ``run``: made by a run of this Studio.
+    ``where`` is a Hub id or the absolute path of a folder, "" for what a server alone has;
+    ``family`` a key of checkpoint.FAMILIES ("" where only its files can tell); ``reported``
+    maps a column's name to published accuracy in per cent. Bytes are those of bf16 weights;
+    ``memory_bytes`` adds what answering takes. ``prompt_file`` is a user's own instruction for
+    this card. ``run``: made by a run of this Studio. ``endpoint``: the server that answers in
+    its place, which takes no memory here.
     """
 
     id: str
@@ -53,6 +56,7 @@ class Card:
     parameters: int = 0
     bundled: bool = False
     run: bool = False
+    endpoint: address.Address | None = None
 
     @property
     def folder(self) -> Path | None:
@@ -70,7 +74,7 @@ def read_cards(extra: Path | None = None) -> list[Card]:
         table["model"] = {**table["model"], **own["model"]}
         for entry in own["card"]:
             added = _placed(entry, extra)
-            if "where" in added:
+            if "where" in added or "endpoint" in added:
                 bundled.discard(added["id"])
             entries[added["id"]] = {**entries.get(added["id"], {}), **added}
     return [
@@ -86,8 +90,8 @@ def weighed(card: Card, parameters: int, margin: float | None = None) -> Card:
     return replace(
         card,
         parameters=parameters,
-        download_bytes=0 if card.folder else 2 * parameters,
-        memory_bytes=2 * parameters + int(margin * 1e9),
+        download_bytes=0 if card.folder or card.endpoint else 2 * parameters,
+        memory_bytes=0 if card.endpoint else 2 * parameters + int(margin * 1e9),
     )
 
 
@@ -156,8 +160,12 @@ def _path(name: str, entry: Mapping[str, Any], file: Path) -> Path:
 
 def _card(entry: Mapping[str, Any], table: Mapping[str, Any], file: Path) -> Card:
     """One [[card]] with the defaults of its [model.*]."""
-    if not entry.get("where"):
-        raise _wrong(file, entry, "needs `where`: a Hub id or a folder")
+    try:
+        endpoint = address.read(entry)
+    except InputError as error:
+        raise _wrong(file, entry, str(error)) from error
+    if not entry.get("where") and endpoint is None:
+        raise _wrong(file, entry, "needs `where`: a Hub id or a folder (or an `endpoint`)")
     if "model" in entry and entry["model"] not in table["model"]:
         raise _wrong(file, entry, f"names no known model; use one of {list(table['model'])}")
     for name, kind in (("task", TaskName), ("stage", Stage)):
@@ -169,12 +177,13 @@ def _card(entry: Mapping[str, Any], table: Mapping[str, Any], file: Path) -> Car
         task=entry.get("task"),
         stage=entry.get("stage"),
         size="",
-        where=entry["where"],
+        where=entry.get("where", ""),
         family="",
         reported=_reported(entry, table["columns"], file),
         measured=entry.get("measured", {}),
         note=entry.get("note", ""),
         prompt_file=entry.get("prompt_file"),
+        endpoint=endpoint,
     )
     if "model" not in entry:
         return card

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rft import machine, place, zoo
+from rft import endpoint, machine, place, zoo
 from rft.checkpoint import Facts, inspect, written
 from rft.errors import CheckpointError
 from rft.plan import Plan, Resident, held, make_plan, make_plan_beside
@@ -47,9 +47,14 @@ class Engine:
     ) -> Iterator[Progress | Chunk]:
         """Answer with ``card``: Progress while it is fetched, loaded or awaited, then Chunks.
 
-        ``stop`` ends it at any stage; the last Chunk then has finish "stop". Raises
-        CheckpointError, MemoryShort or InputError and leaves the engine as it was.
+        A card that a server answers for takes no seat and no memory. ``stop`` ends it at any
+        stage; the last Chunk then has finish "stop". Raises CheckpointError, MemoryShort or
+        InputError and leaves the engine as it was.
         """
+        if (served := endpoint.of(card)) is not None:
+            yield Progress(f"Asking {served.address.host} …")
+            yield from served.stream(turns, decoding, stop)
+            return
         start = time.perf_counter()
         seat = self._sit(card)
         try:

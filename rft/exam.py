@@ -18,7 +18,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import get_args
 
-from rft import prompts, zoo
+from rft import endpoint, prompts, zoo
 from rft.answering import Answerer, batch_for, batched
 from rft.answers import Answers, answers, mark, seed_of, seen
 from rft.errors import InputError, StudioError
@@ -66,7 +66,12 @@ class Exam:
 
 
 def answerer(card: zoo.Card, batch: int = 0) -> Answerer:
-    """Whoever answers for a card: its model, loaded here. What cannot be loaded is said."""
+    """Whoever answers for a card: its server, or its model, loaded here.
+
+    What cannot be loaded is said.
+    """
+    if (served := endpoint.of(card)) is not None:
+        return served.answers
     from rft.policy import load
 
     return batched(load(zoo.folder_of(card) or card.where), batch or batch_for(card.parameters))

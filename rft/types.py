@@ -94,12 +94,14 @@ class Chunk:
     ``text`` is new text only (it may be empty at the last chunk); ``tokens`` counts the
     completion's tokens so far; ``seconds`` is the time since generation was asked for.
     ``finish`` is set on the last chunk: "eos", "length" (token limit) or "stop" (cancelled).
+    ``counted``: whether the tokens were; else they are estimated by the pieces that came.
     """
 
     text: str
     tokens: int
     seconds: float
     finish: Literal["eos", "length", "stop"] | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True)

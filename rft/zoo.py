@@ -39,7 +39,7 @@ _HUB_ADDRESS = re.compile(r"^(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/
 class State:
     """Where a card stands on this machine, as a word and as a sentence with its numbers."""
 
-    kind: Literal["bundled", "cached", "download", "too-large", "unavailable"]
+    kind: Literal["bundled", "cached", "download", "too-large", "unavailable", "served"]
     sentence: str
 
 
@@ -184,11 +184,19 @@ def folder_of(card: Card) -> Path | None:
     """Where the card's files are on this machine; None if they must be downloaded."""
     if card.folder is not None:
         return card.folder if card.folder.is_dir() else None
-    return hub.snapshot(card.where)
+    return hub.snapshot(card.where) if card.where else None
 
 
 def state(card: Card, memory: machine.Memory | None = None) -> State:
-    """Where a card stands here. ``memory`` saves asking the machine again for every card."""
+    """Where a card stands here. ``memory`` saves asking the machine again for every card.
+
+    A server is not asked: whether it runs shows when somebody asks it something.
+    """
+    if card.endpoint is not None:
+        try:
+            return State("served", card.endpoint.sentence())
+        except InputError as error:
+            return State("unavailable", str(error))
     folder = folder_of(card)
     trouble = _trouble(card, folder)
     on_gpu, free = (memory or machine.memory()).place(card.memory_bytes)
@@ -231,6 +239,8 @@ def _trouble(card: Card, folder: Path | None) -> CheckpointError | None:
 
 def fetch(card: Card) -> Generator[Progress, None, None]:
     """Download a card's files if they are not here; see hub.fetch for what can go wrong."""
+    if card.endpoint is not None:
+        return
     if card.folder is None:
         yield from hub.fetch(card.where, card.family or None)
     elif not card.folder.is_dir():

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -42,3 +47,30 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A running tests/endpointserver.py: its base address, and what it has been asked."""
+
+    url: str
+
+    def log(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.url.removesuffix('/v1')}/log") as answer:
+            return json.load(answer)
+
+    def asked(self) -> dict[str, Any]:
+        """The last request."""
+        return self.log()["asked"][-1]
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[Endpoint]:
+    """A server of the OpenAI chat interface, in a process of its own."""
+    file = Path(__file__).with_name("endpointserver.py")
+    with subprocess.Popen(
+        [sys.executable, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdin is not None and server.stdout is not None
+        yield Endpoint(server.stdout.readline().strip())
+        server.stdin.close()
