@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rft.claim import INHERITED, since
+from rft.claim import INHERITED, Work, since
 from rft.errors import InputError, StudioError
 from rft.journal import replace
 from rft.run import Run
@@ -30,7 +30,7 @@ _POLL = 0.2  # seconds
 _SETTLING = 2.0  # seconds in which a starter says whom it started
 
 
-def start(run: Run, command: Sequence[str] | None = None) -> None:
+def start(run: Work, command: Sequence[str] | None = None) -> None:
     """Start the trainer of a run, or the ``command`` that claims it, and return.
 
     It resumes where there are checkpoints. The lock is taken here and passed on: of two
@@ -72,7 +72,7 @@ def start(run: Run, command: Sequence[str] | None = None) -> None:
     threading.Thread(target=_await, args=(run, child), daemon=True).start()
 
 
-def stop(run: Run, patience: float = 30.0) -> None:
+def stop(run: Work, patience: float = 30.0) -> None:
     """Ask the trainer to write a checkpoint and end; return at once.
 
     A helper process, which outlives this one, asks again after ``patience`` seconds (then the
@@ -114,7 +114,7 @@ def queue(root: Path) -> list[Run]:
     return [run for _, _, run in sorted(waiting, key=lambda place: place[:2])]
 
 
-def escalate(run: Run, token: str, patience: float) -> None:
+def escalate(run: Work, token: str, patience: float) -> None:
     """Signal the trainer that holds the lock under this token until it ends."""
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
         deadline = time.monotonic() + patience
@@ -151,7 +151,7 @@ def _environment() -> dict[str, str]:
     return dict(os.environ) | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _settled(run: Run) -> dict[str, Any]:
+def _settled(run: Work) -> dict[str, Any]:
     """The holder of the run's lock; one that is just being started gets a moment to say who."""
     deadline = time.monotonic() + _SETTLING
     while (holder := run.lock.holder()) and not {"pid", "leader"} & holder.keys():
@@ -161,7 +161,7 @@ def _settled(run: Run) -> dict[str, Any]:
     return holder
 
 
-def _await(run: Run, child: subprocess.Popen[bytes]) -> None:
+def _await(run: Work, child: subprocess.Popen[bytes]) -> None:
     """Wait for the child, so that no zombie stays, and speak for one that failed speechless.
 
     This is a courtesy of the process that started it: without it, only log.txt tells.

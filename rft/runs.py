@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rft import data
-from rft.claim import device
+from rft.claim import Work, device
 from rft.config import Config
 from rft.errors import InputError, StudioError
 from rft.journal import replace
@@ -67,7 +67,7 @@ def create(
         ) from fault
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-        _sweep(root)
+        sweep(root)
 
 
 def runs(root: Path) -> list[Run]:
@@ -85,10 +85,12 @@ def find(root: Path, id: str) -> Run:
 
 
 def training(root: Path) -> str | None:
-    """The title of the run that has the device now, or "a rehearsal"; None where it is free."""
+    """The title of the run that has the device now, or what else has; None where it is free."""
     user = device(root).holder().get("run")
     if not user:
         return None
+    if (root / user / "match.json").is_file():
+        return "an evaluation"
     return Run(root / user).title if (root / user).is_dir() else "a rehearsal"
 
 
@@ -107,7 +109,7 @@ def duplicate(run: Run) -> tuple[Config, dict[str, Any]]:
     return run.config, run.about["source"]
 
 
-def delete(run: Run) -> None:
+def delete(run: Work) -> None:
     """Remove a run and all that is in it. InputError while it is running or queued."""
     if not run.folder.is_dir():
         return
@@ -120,7 +122,7 @@ def delete(run: Run) -> None:
             run.folder.rename(gone)  # with the lock held: nobody starts it any more
         finally:
             hold.close()
-        _sweep(run.root)
+        sweep(run.root)
     except FileNotFoundError:
         return  # somebody else was quicker
     except OSError as fault:
@@ -129,7 +131,7 @@ def delete(run: Run) -> None:
         ) from fault
 
 
-def _sweep(root: Path) -> None:
+def sweep(root: Path) -> None:
     """Remove what was deleted, and what a killed process left half made or half deleted."""
     for left in root.glob(".deleted-*"):
         shutil.rmtree(left, ignore_errors=True)

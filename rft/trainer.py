@@ -42,7 +42,7 @@ def train(run: Run) -> int:
     told = threading.Event()
     config = run.config  # a newer version's folder is refused before anything is touched
     with run.claim():
-        _hear(told)
+        hear(told)
         started = time.time()
         try:
             _work(run, told)
@@ -82,7 +82,7 @@ def _prove(run: Run) -> None:
         print(error, flush=True)
 
 
-def _hear(told: threading.Event) -> None:
+def hear(told: threading.Event) -> None:
     """The first SIGTERM or Ctrl-C asks for a checkpoint and an end; the second ends at once."""
 
     def stop(number: int, _: Any) -> None:

@@ -1,0 +1,140 @@
+"""A comparison over a set, in a process of its own: killed, stopped, resumed, shared, failing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rft import contest, process, zoo
+from rft.claim import device
+from rft.errors import InputError
+from rft.match import Match, create, find, matches
+from rft.paired import compare
+from rft.problemset import ProblemSet
+from rft.runs import delete, runs, training
+from rft.scenes import make
+from rft.types import Decoding
+
+#: Untrained, it writes until the limit: long enough to be killed in the middle.
+LONG = Decoding(temperature=0, max_new_tokens=48)
+SHORT = Decoding(temperature=0, max_new_tokens=4)
+PATIENCE = 180.0
+
+
+def until(what: Callable[[], object], patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
+    while not what():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def ended(match: Match) -> None:
+    until(lambda: match.state() not in ("running", "queued", "new"))
+
+
+def kept(match: Match) -> dict[str, tuple[int, int]]:
+    files = (match.kept / "answers").glob("*.jsonl")
+    return {f.name: (f.stat().st_mtime_ns, f.stat().st_size) for f in files}
+
+
+def answered(match: Match) -> int:
+    return sum(match.progress().get("answered", [0]))
+
+
+def test_killed_in_the_middle_it_goes_on_there(tiny: Path, tmp_path: Path) -> None:
+    cards = [zoo.card_for(str(tiny)), zoo.card_for("tiny-base")]
+    match = create(tmp_path, cards, ProblemSet("counting", "id", 150), LONG)
+    assert match.state() == "new" and runs(tmp_path) == []
+    contest.start(match)
+    with pytest.raises(InputError, match="already"):
+        contest.start(match)
+    until(lambda: 0 < answered(match) < 150)
+    assert match.state() == "running" and training(tmp_path) == "an evaluation"
+    with pytest.raises(InputError, match="stop it"):
+        delete(match)
+    os.kill(match.lock.holder()["pid"], signal.SIGKILL)
+    until(lambda: match.state() == "stopped")
+    before = answered(match)
+    name, (_, size) = kept(match).popitem()
+    head = (match.kept / "answers" / name).read_bytes()[:size]
+    contest.start(match)
+    until(lambda: answered(match) > before)
+    process.stop(match)
+    until(lambda: match.state() == "stopped")
+    assert match.error() == "" and answered(match) >= before
+    contest.start(match)
+    ended(match)
+    assert match.state() == "done", match.error() or match.log_tail(20)
+    assert (match.kept / "answers" / name).read_bytes().startswith(head)
+    lines = (match.kept / "answers" / name).read_text().splitlines()
+    assert len(lines) == 151, "each problem was asked once"
+    first, second = match.reports()
+    assert first["strict"]["n"] == second["strict"]["n"] == 150
+    assert "A" in compare(first, second, names=("A", "B")).sentence
+    until(lambda: not device(tmp_path).held())
+
+
+def test_what_another_comparison_answered_costs_nothing(tiny: Path, tmp_path: Path) -> None:
+    base, untrained = zoo.card_for("tiny-base"), zoo.card_for(str(tiny))
+    chosen = ProblemSet("counting", "id", 8)
+    one = create(tmp_path, [base], chosen, SHORT)
+    contest.start(one)
+    ended(one)
+    before = kept(one)
+    assert one.state() == "done" and len(before) == 1
+    two = create(tmp_path, [base, untrained], chosen, SHORT)
+    contest.start(two)
+    ended(two)
+    assert two.state() == "done" and len(kept(two)) == 2
+    assert before.items() <= kept(two).items(), "untouched: neither written nor touched"
+    assert two.log_tail(9).count("Loading weights: 100%") <= 1
+    assert two.reports()[0]["answers"] == one.reports()[0]["answers"]
+    assert [m.id for m in matches(tmp_path)] == [two.id, one.id]
+    delete(two)
+    assert [m.id for m in matches(tmp_path)] == [one.id] and len(kept(one)) == 2
+    with pytest.raises(InputError, match="no longer there"):
+        find(tmp_path, two.id)
+
+
+def test_a_checkpoint_that_cannot_answer_says_why_and_the_others_go_on(
+    tiny: Path, tmp_path: Path
+) -> None:
+    gone = zoo.Card("gone", "Gone", None, None, "", str(tmp_path / "gone"), "")
+    chosen, own = (
+        ProblemSet("counting", "", 3, own="mine.zip"),
+        [make("counting", "id", n) for n in range(3)],
+    )
+    match = create(tmp_path, [gone, zoo.card_for(str(tiny))], chosen, SHORT, own)
+    contest.start(match)
+    ended(match)
+    assert match.state() == "error" and match.error().startswith("Gone: There is no folder")
+    first, second = match.reports()
+    assert "no folder" in first["fault"] and second["strict"]["n"] == 3
+    assert match.problem(2).question == own[2].question and match.title == "3 of mine.zip"
+
+
+def test_it_waits_for_what_has_the_device(tiny: Path, tmp_path: Path) -> None:
+    match = create(tmp_path, [zoo.card_for(str(tiny))], ProblemSet("counting", "id", 2), SHORT)
+    hold = device(tmp_path).take(run="a-run")
+    assert hold is not None
+    contest.start(match)
+    until(lambda: match.lock.holder().get("pid"))
+    assert match.state() == "queued" and match.waits_for() == "a-run"
+    hold.close()
+    ended(match)
+    assert match.state() == "done"
+
+
+def test_folders_that_say_nothing_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "match.json").write_text("{}")
+    assert matches(tmp_path) == [] and matches(tmp_path / "nowhere") == []
+    assert "make a new one" in Match(tmp_path / "broken").error()
+    assert contest.command([str(tmp_path / "broken")]) == 2
+    with pytest.raises(InputError, match="up to 4"):
+        create(tmp_path, [], ProblemSet("counting", "id", 2), SHORT)
