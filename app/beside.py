@@ -7,17 +7,19 @@ file and no model.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from app import blind, overlay, spread
 from app.agreement import sentence, standing
 from app.conversation import Conversation, Exchange
 from app.gallery import Gallery
 from app.icons import icon
+from app.marks import NONE, Odd, odd
 from app.markup import plain
 from app.picker import badge
 from app.render import Address, Verdict, body, facts, prompt_fold, shots
 from app.side import SETTLED, Side, eligible, sides
-from app.theme import reward_look, stage_look
+from app.theme import STAGES, UNKNOWN_STAGE, Look, reward_look, stage_look
 from app.votes import Vote
 from rft.rewards import explain
 from rft.types import Problem, Score, TaskName
@@ -29,6 +31,10 @@ _ENDS = {
     "lost": "Interrupted. Ask again to compare.",
 }
 _VOTED = '<p class="voted">Your vote</p>'
+_LEGEND = (
+    '<button class="legend" data-do="marks" aria-pressed="true"><mark class="odd">Marked</mark> '
+    "is what no other pane says there</button>"
+)
 _MARKS = {"same": "Same answer", "shared": "Same answer as another", "odd": "Different answer"}
 
 
@@ -64,15 +70,15 @@ def panes(
     if made.terms is not None and made.terms.blind:  # in the order in which they were shown
         order = list(them)
         cards = sorted(cards, key=lambda card: order.index(card.id) if card.id in them else most)
-    answers = _answers(made, [them[card.id] for card in cards if card.id in them])
-    marks, busy, drawn = _marks(made, answers), _busy(made), []
+    among = _among(made, [them[card.id] for card in cards if card.id in them], gallery, verdicts)
+    busy, drawn = _busy(made), []
     for index, card in enumerate(cards):
         side = them.get(card.id)
         head = _head(card, "" if busy else _tools(card, index, len(cards) > fewest))
         inside = '<p class="unasked">Not asked yet.</p>'
         if side is not None:
             chosen = _VOTED if vote is not None and vote.best == card.id else ""
-            inside = chosen + _reply(made, side, verdicts, marks.get(side.card, ""), gallery)
+            inside = chosen + _reply(among, side, _go_on(made, side))
         drawn.append(
             f'<section class="pane stage-{stage_look(card.stage).slug}" '
             f'aria-label="{plain(card.title)}">{head}{inside}</section>'
@@ -81,27 +87,77 @@ def panes(
         f'<button class="add" data-do="browse" data-opens="lineup" data-pane="{len(cards)}">'
         f"{icon('plus')}Add a checkpoint</button>"
     )  # fmt: skip
-    return f"{_agreement(made, answers)}{_grid(drawn)}{add}"
+    return f"{_agreement(among)}{_grid(drawn)}{add}"
 
 
 def veiled(made: Conversation, gallery: Gallery) -> str:
     """The panes without anything that tells whose they are, and the ballot."""
     them = sides(made)
-    answers = _answers(made, them)
-    marks, drawn = _marks(made, answers), []
+    among, drawn = _among(made, them, gallery), []
     for number, side in enumerate(them):
         said = blind.veiled(made.exchanges[side.shown].said)
+        pointed = overlay.drawn(made, side.shown, gallery)
+        told = body(said, f"v{number}", None, _ENDS, pointed, among.odd.get(side.card, NONE))
         drawn.append(
             f'<section class="pane veiled" aria-label="{blind.pane_name(number)}"><header><div>'
             f"<h2>{blind.pane_name(number)}</h2></div></header>"
             f'<article class="said {said.end}" aria-label="Reply" '
-            f'aria-busy="{str(side.busy).lower()}">'
-            f"{body(said, f'v{number}', None, _ENDS, overlay.drawn(made, side.shown, gallery))}"
-            f"{marks.get(side.card, '')}"
-            f"{_samples(made, side, veil=True)}</article></section>"
+            f'aria-busy="{str(side.busy).lower()}">{told}{among.camp(side)}'
+            f"{_samples(among, side, veil=True)}</article></section>"
         )
     ballot = "" if _busy(made) else blind.ballot(eligible(made))
-    return f"{_agreement(made, answers)}{_grid(drawn)}{ballot}"
+    return f"{_agreement(among)}{_grid(drawn)}{ballot}"
+
+
+def printed(made: Conversation, verdicts: Sequence[Verdict | None], gallery: Gallery) -> str:
+    """The panes as they were asked, with nothing to press: to be kept."""
+    them = sides(made)
+    among, drawn = _among(made, them, gallery, verdicts), []
+    for side in them:
+        said = made.exchanges[side.shown].said
+        look = said_look(said.stage)
+        drawn.append(
+            f'<section class="pane stage-{look.slug}"><header><div><span class="badge">'
+            f'<i class="dot"></i>{look.name}</span><h2>{plain(said.title)}</h2></div></header>'
+            f"{_reply(among, side)}</section>"
+        )
+    return f"{_agreement(among)}{_grid(drawn)}"
+
+
+@dataclass(frozen=True)
+class _Among:
+    """What is drawn of the replies beside each other: which answers are the same, what differs."""
+
+    made: Conversation
+    gallery: Gallery
+    verdicts: Sequence[Verdict | None]
+    answers: dict[str, str]
+    standing: dict[str, str]
+    odd: dict[str, Odd]
+
+    def verdict(self, place: int) -> Verdict | None:
+        return self.verdicts[place] if self.verdicts else None
+
+    def camp(self, side: Side) -> str:
+        """Whether its answer is the others'."""
+        word = self.standing.get(side.card, "")
+        return f'<p class="camp {word}">{_MARKS[word]}</p>' if word else ""
+
+
+def _among(
+    made: Conversation, them: Sequence[Side], gallery: Gallery,
+    verdicts: Sequence[Verdict | None] = (),
+) -> _Among:  # fmt: skip
+    """Nothing is compared while one writes, or where there are no two that have settled."""
+    shown = {side.card: made.exchanges[side.shown].said for side in them}
+    settled = {card: said.reply for card, said in shown.items() if said.end in SETTLED}
+    if any(side.busy for side in them) or len(settled) < 2:
+        settled = {}
+    answers, task = {card: reply.final for card, reply in settled.items()}, _task(made)
+    words = dict(zip(answers, standing(list(answers.values()), task), strict=True))
+    told = {card: word for card, word in words.items() if answers[card].strip()}
+    marked = dict(zip(answers, odd(tuple(settled.values()), task), strict=True))
+    return _Among(made, gallery, verdicts, answers, told, marked)
 
 
 def _grid(drawn: Sequence[str]) -> str:
@@ -126,27 +182,29 @@ def _tools(card: Card, index: int, removable: bool) -> str:
     )
 
 
-def _reply(
-    made: Conversation, side: Side, verdicts: Sequence[Verdict | None], mark: str, gallery: Gallery
-) -> str:
-    exchange, verdict = made.exchanges[side.shown], verdicts[side.shown]
-    said, pointed = exchange.said, overlay.drawn(made, side.shown, gallery)
-    go_on = "" if side.busy or not said.text else (
+def _go_on(made: Conversation, side: Side) -> str:
+    if side.busy or not made.exchanges[side.shown].said.text:
+        return ""
+    return (
         f'<button class="plain" data-do="take" data-comparison="{plain(made.id)}" '
         f'data-pane="{side.shown}">Open in Chat</button>'
-    )  # fmt: skip
+    )
+
+
+def _reply(among: _Among, side: Side, go_on: str = "") -> str:
+    exchange, verdict = among.made.exchanges[side.shown], among.verdict(side.shown)
+    said, pointed = exchange.said, overlay.drawn(among.made, side.shown, among.gallery)
+    fold, marked = f"c{side.places[0]}", among.odd.get(side.card, NONE)
     return (
         f'<article class="said {said.end}" aria-label="Reply" aria-busy="{str(side.busy).lower()}">'
-        f"{body(said, f'c{side.places[0]}', verdict, _ENDS, pointed)}{mark}"
-        f"{_samples(made, side, verdicts)}{_scores(exchange, verdict)}"
+        f"{body(said, fold, verdict, _ENDS, pointed, marked)}{among.camp(side)}"
+        f"{_samples(among, side)}{_scores(exchange, verdict)}"
         f"{prompt_fold(exchange.ask, f'cp{side.places[0]}')}"
         f"<footer>{facts(said)}{go_on}</footer></article>"
     )
 
 
-def _samples(
-    made: Conversation, side: Side, verdicts: Sequence[Verdict | None] = (), *, veil: bool = False
-) -> str:
+def _samples(among: _Among, side: Side, *, veil: bool = False) -> str:
     """Of several samples: how far they agree, how often each answer came, and all to unfold."""
     if not side.many:
         return ""
@@ -155,13 +213,13 @@ def _samples(
     if side.busy:
         at = side.places.index(side.shown) + 1
         return f'<div class="samples"><p>Sample {at} of {total}</p>{found}</div>'
-    judged = [verdicts[place] for place in side.counted] if verdicts else []
+    judged = [among.verdict(place) for place in side.counted]
     right = sum(one.right for one in judged if one) if judged and None not in judged else None
     rows = []
     for place in side.places:
-        said, verdict = made.exchanges[place].said, verdicts[place] if verdicts else None
-        told = body(blind.veiled(said) if veil else said, f"s{place}", verdict, _ENDS)
-        rows.append(f"<li>{told}</li>")
+        said = among.made.exchanges[place].said
+        shown = blind.veiled(said) if veil else said
+        rows.append(f"<li>{body(shown, f's{place}', among.verdict(place), _ENDS)}</li>")
     return (
         f'<div class="samples"><p>{spread.sentence(side.spread, right)}</p>{found}'
         f'<details class="all" data-fold="{name}"><summary>All {total} samples</summary>'
@@ -188,30 +246,18 @@ def _score(score: Score) -> str:
     )
 
 
-def _answers(made: Conversation, them: Sequence[Side]) -> dict[str, str]:
-    """What the sides answered; nothing while one writes, or where there are no two to compare."""
-    shown = {side.card: made.exchanges[side.shown].said for side in them}
-    found = {card: said.reply.final for card, said in shown.items() if said.end in SETTLED}
-    return {} if any(side.busy for side in them) or len(found) < 2 else found
-
-
-def _marks(made: Conversation, answers: dict[str, str]) -> dict[str, str]:
-    words = standing(list(answers.values()), _task(made))
-    return {
-        card: f'<p class="camp {word}">{_MARKS[word]}</p>'
-        for (card, answer), word in zip(answers.items(), words, strict=True)
-        if answer.strip()
-    }
-
-
-def _agreement(made: Conversation, answers: dict[str, str]) -> str:
-    if _busy(made):
+def _agreement(among: _Among) -> str:
+    if _busy(among.made):
         return '<p class="agreement busy" role="status">They are answering.</p>'
-    texts, task = list(answers.values()), _task(made)
-    if not texts:
+    if not among.answers:
         return ""
+    texts, task = list(among.answers.values()), _task(among.made)
     kind = "agree" if set(standing(texts, task)) == {"same"} else "differ"
-    return f'<p class="agreement {kind}" role="status">{sentence(texts, task)}</p>'
+    legend = _LEGEND if any(among.odd.values()) else ""
+    return (
+        f'<div class="verdicts"><p class="agreement {kind}" role="status">{sentence(texts, task)}'
+        f"</p>{legend}</div>"
+    )
 
 
 def _task(made: Conversation) -> TaskName | None:
@@ -220,3 +266,8 @@ def _task(made: Conversation) -> TaskName | None:
 
 def _busy(made: Conversation) -> bool:
     return any(exchange.said.end == "waiting" for exchange in made.exchanges)
+
+
+def said_look(stage: str) -> Look:
+    """The look of the stage that a reply notes of its checkpoint."""
+    return next((look for name, look in STAGES.items() if name == stage), UNKNOWN_STAGE)

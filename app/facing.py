@@ -79,7 +79,7 @@ def lay_out(session: gr.BrowserState, *, public: bool) -> Page:
             seed = gr.Number(0, label="Seed", precision=0, elem_id="c-seed")
             most = STRANGERS_SAMPLES if public else MOST_SAMPLES
             samples = gr.Number(
-                1, label=f"Samples, 1 to {most}", precision=0, minimum=1, maximum=most,
+                1, label="Samples each", precision=0, minimum=1, maximum=most,
                 elem_id="c-samples",
             )  # fmt: skip
             temperature = gr.Number(

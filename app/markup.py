@@ -8,6 +8,7 @@ characters they are: nothing a model writes can load, run or lead anywhere.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Set
 from html import escape
 
 from markdown_it import MarkdownIt
@@ -25,6 +26,8 @@ _MATH = re.compile(
     r"\\\((?P<inline>.{1,600}?)\\\)|\\\[(?P<block>.{1,600}?)\\\]|\$\$(?P<dollars>.{1,600}?)\$\$",
     re.S,
 )
+#: What is compared between texts: words, numbers and signs; not how they are punctuated.
+_WORD = re.compile(r"\w+(?:[.'’]\w+)*|[-+−=<>×÷°%/]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -38,11 +41,86 @@ def plain(text: str) -> str:
     return escape(clean(text))
 
 
-def rich(text: str) -> str:
-    """Text with light Markdown and formulas, as inert HTML."""
+def rich(text: str, odd: Set[int] = frozenset()) -> str:
+    """Text with light Markdown and formulas, as inert HTML; the words ``odd`` are marked."""
     if len(text) > LONGEST:
         return f"<pre>{plain(text)}</pre>"
-    return _GRAMMAR.render(clean(text))
+    if not odd:
+        return _GRAMMAR.render(clean(text))
+    tokens, at = _GRAMMAR.parse(clean(text)), 0
+    for token in tokens:
+        if token.type == "fence":
+            _classed(token, at in odd)
+            at += 1
+        elif token.children is not None:
+            children: list[Token] = []
+            for child in token.children:
+                children += _marked(child, at, odd)
+                at += len(_units(child))
+            token.children = children
+    return str(_GRAMMAR.renderer.render(tokens, _GRAMMAR.options, {}))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text as :func:`rich` counts them, in lower case; a formula is one, and so
+    is a piece of code. None of a text that is too long to be interpreted."""
+    if len(text) > LONGEST:
+        return []
+    return [unit.casefold() for unit in _all_units(_GRAMMAR.parse(clean(text)))]
+
+
+def _all_units(tokens: list[Token]) -> Iterator[str]:
+    for token in tokens:
+        if token.type == "fence":
+            yield token.content
+        for child in token.children or ():
+            yield from _units(child)
+
+
+def _units(token: Token) -> list[str]:
+    if token.type == "text":
+        return _WORD.findall(token.content)
+    return [token.content.strip()] if token.type in ("formula", "code_inline") else []
+
+
+def _marked(token: Token, first: int, odd: Set[int]) -> list[Token]:
+    """The token, whose words count from ``first``, taken apart where marks begin and end."""
+    if token.type == "code_inline":
+        return [_classed(token, first in odd)]
+    if token.type == "formula":
+        return [_open(), token, _close()] if first in odd else [token]
+    if token.type != "text":
+        return [token]
+    made: list[Token] = []
+    begin, ends, marking = 0, 0, False
+    for number, word in enumerate(_WORD.finditer(token.content), first):
+        if (number in odd) != marking:
+            cut = ends if marking else word.start()
+            made += [_piece(token.content[begin:cut]), _close() if marking else _open()]
+            begin, marking = cut, not marking
+        ends = word.end()
+    if marking:
+        made += [_piece(token.content[begin:ends]), _close()]
+        begin = ends
+    return [*made, _piece(token.content[begin:])]
+
+
+def _piece(text: str) -> Token:
+    return Token("text", "", 0, content=text)
+
+
+def _open() -> Token:
+    return Token("odd_open", "mark", 1, attrs={"class": "odd"})
+
+
+def _close() -> Token:
+    return Token("odd_close", "mark", -1)
+
+
+def _classed(token: Token, odd: bool) -> Token:
+    if odd:
+        token.attrJoin("class", "odd")
+    return token
 
 
 def _math(state: StateInline, silent: bool) -> bool:

@@ -6,12 +6,12 @@ the page. Knows no component, no file and no model.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.conversation import Ask, Exchange, Said
 from app.icons import icon
+from app.marks import NONE, Odd, calls
 from app.markup import plain, rich
 from app.theme import STAGES, UNKNOWN_STAGE, reward_look
 from rft.types import Reply, Score
@@ -19,7 +19,6 @@ from rft.types import Reply, Score
 Address = Callable[[str], str]
 
 _SHORT = 40  # characters; an answer up to this length is set big
-_CALL = re.compile(r"\w+\(\s*\w+\s*,\s*[^()]*\)")
 _ENDS = {
     "stop": "Stopped. What was written so far is kept.",
     "length": "Cut off at the token limit. Raise “Max tokens” to let it finish.",
@@ -66,17 +65,22 @@ def answer(
 
 
 def body(
-    said: Said, fold: str, verdict: Verdict | None, ends: Mapping[str, str], drawn: str = ""
+    said: Said,
+    fold: str,
+    verdict: Verdict | None,
+    ends: Mapping[str, str],
+    drawn: str = "",
+    odd: Odd = NONE,
 ) -> str:
     """What was said: the wait, the reasoning in a fold of that name, the answer, how it ended.
 
-    ``ends`` has the sentences for ends that need one.
+    ``ends`` has the sentences for ends that need one; the words ``odd`` are marked.
     """
     reply, busy = said.reply, said.end == "waiting"
     parts = [_wait(said) if busy and not said.text else ""]
     if reply.thinking:
-        parts.append(_thinking(said, reply, fold))
-    parts += [_spoken(reply, verdict if not busy else None, busy), drawn]
+        parts.append(_thinking(said, reply, fold, odd))
+    parts += [_spoken(reply, verdict if not busy else None, busy, odd), drawn]
     if said.end == "error":
         parts.append(f'<p class="trouble" role="alert">{plain(said.note)}</p>')
     elif said.end in ends:
@@ -184,7 +188,7 @@ def _wait(said: Said) -> str:
     )
 
 
-def _thinking(said: Said, reply: Reply, fold: str) -> str:
+def _thinking(said: Said, reply: Reply, fold: str, odd: Odd) -> str:
     open_now = said.end == "waiting" and reply.phase == "thinking"
     spent = said.thought_s
     if spent is None and said.first_s is not None:
@@ -199,33 +203,39 @@ def _thinking(said: Said, reply: Reply, fold: str) -> str:
         title = f"Thought for {seconds(spent)}"
     return (
         f'<details class="think" data-fold="{fold}"{" open" if open_now else ""}>'
-        f'<summary>{title}</summary><div class="reasoning">{rich(reply.thinking)}</div></details>'
+        f'<summary>{title}</summary><div class="reasoning">'
+        f"{rich(reply.thinking, odd.thinking)}</div></details>"
     )
 
 
-def _spoken(reply: Reply, verdict: Verdict | None, busy: bool) -> str:
+def _spoken(reply: Reply, verdict: Verdict | None, busy: bool, odd: Odd) -> str:
     """The answer set apart; where no tag marks one, the text itself takes its place."""
     parts = []
     if reply.answer is not None:
         if reply.lead:
-            parts.append(f'<div class="lead">{rich(reply.lead)}</div>')
-        parts.append(_set_big(reply.answer, verdict) if reply.answer or busy else _none(verdict))
+            parts.append(f'<div class="lead">{rich(reply.lead, odd.lead)}</div>')
+        told = reply.answer or busy
+        parts.append(_set_big(reply.answer, verdict, odd) if told else _none(verdict))
     elif reply.lead and len(reply.lead) <= _SHORT and "\n" not in reply.lead:
-        parts.append(_set_big(reply.lead, verdict))
+        parts.append(_set_big(reply.lead, verdict, odd))
     elif reply.lead:
-        parts.append(f'<div class="lead">{rich(reply.lead)}</div>{_mark(verdict)}')
+        parts.append(f'<div class="lead">{rich(reply.lead, odd.answer)}</div>{_mark(verdict)}')
     elif verdict is not None:
         parts.append(_none(verdict))
     return "".join(parts)
 
 
-def _set_big(text: str, verdict: Verdict | None) -> str:
-    calls = _CALL.findall(text)
-    if calls and not _CALL.sub("", text).strip(" ,\n."):
-        steps = "".join(f"<li>{plain(call)}</li>" for call in calls)
-        return f'<div class="answer calls"><ol>{steps}</ol>{_mark(verdict)}</div>'
-    size = "" if len(text) <= _SHORT else " long"
-    return f'<div class="answer{size}"><div class="value">{rich(text)}</div>{_mark(verdict)}</div>'
+def _set_big(text: str, verdict: Verdict | None, odd: Odd) -> str:
+    if steps := calls(text):
+        rows = "".join(
+            f'<li><mark class="odd">{plain(call)}</mark></li>'
+            if number in odd.answer
+            else f"<li>{plain(call)}</li>"
+            for number, call in enumerate(steps)
+        )
+        return f'<div class="answer calls"><ol>{rows}</ol>{_mark(verdict)}</div>'
+    size, value = "" if len(text) <= _SHORT else " long", rich(text, odd.answer)
+    return f'<div class="answer{size}"><div class="value">{value}</div>{_mark(verdict)}</div>'
 
 
 def _none(verdict: Verdict | None) -> str:

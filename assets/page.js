@@ -42,6 +42,9 @@
       const open = folds.get(fold.dataset.fold);
       if (open !== undefined && fold.open !== open) fold.open = open;
     }
+    for (const legend of element.querySelectorAll(".legend")) {
+      legend.setAttribute("aria-pressed", String(!document.body.classList.contains("unmarked")));
+    }
     if (element.querySelector(".said.waiting .wait")) pinned = true; // just asked
     follow();
   }
@@ -88,6 +91,11 @@
     settings(button) {
       const open = document.body.classList.toggle("settings-open");
       button.setAttribute("aria-expanded", String(open));
+    },
+    marks(button) { // what differs between panes, marked or not
+      const off = document.body.classList.toggle("unmarked");
+      keep("studio-marks", off ? "off" : "on");
+      button.setAttribute("aria-pressed", String(!off));
     },
     theme() {
       const dark = !document.body.classList.contains("dark");
@@ -218,6 +226,7 @@
   };
   new MutationObserver(dress).observe(document.body, { attributeFilter: ["class"] });
   dress();
+  document.body.classList.toggle("unmarked", kept("studio-marks") === "off");
 
   window.studio = { wire, save, hand, toChat };
 })();
