@@ -62,18 +62,20 @@ def meant(question: str) -> Kind:
     return "box" if _BOX.search(question) else "point"
 
 
-def figures(text: str, kind: Kind = "point", *, corners: bool = False) -> list[Figure]:
+def figures(
+    text: str, kind: Kind = "point", *, corners: bool = False, bare: bool = True
+) -> list[Figure]:
     """The figures in a text, in its order; none where it is longer than LONGEST.
 
     ``kind``: what a bare list of pairs is. ``corners``: two bare pairs in a row are a box, also
-    right behind a word, as Qwen2-VL writes it.
+    right behind a word, as Qwen2-VL writes it. ``bare``: numbers count that nothing names.
     """
     if len(text) > LONGEST:
         return []
     named = [*_objects(text), *_tags(text)]
     for start, end, _ in named:  # what has been read is not read twice
         text = text[:start] + " " * (end - start) + text[end:]
-    found = [*named, *_lists(text, kind, corners)]
+    found = [*named, *(_lists(text, kind, corners) if bare else ())]
     return [figure for *_, some in sorted(found, key=lambda item: item[0]) for figure in some]
 
 

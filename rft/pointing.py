@@ -13,8 +13,9 @@ the family was taught, and said:
   of which the last are the pixels of the file: a server elsewhere may have given it whole. Where
   none fits, nothing is drawn.
 
-A problem's answer of the three tasks never points, whatever it looks like. Neither do whole
-numbers below ten: they are a count, a ratio, or a point of somebody's plane.
+In an answer to one of the three tasks only what is named points, a ``bbox_2d``: bare numbers are
+its result, whatever they look like. Nowhere do whole numbers below ten point: they are a count, a
+ratio, or a point of somebody's plane.
 """
 
 from __future__ import annotations
@@ -90,13 +91,13 @@ def pointing(
 
     ``question`` is the prompt: it tells points from a trajectory, and may name an image.
     """
-    if task is not None or not canvases:
+    if not canvases:
         return None
     kind = meant(question)
     if kind == "point" and meant(answer) == "path":
         kind = "path"
     corners = family == "qwen2_vl" and not _POINT.search(question)
-    found = figures(answer, kind, corners=corners)
+    found = figures(answer, kind, corners=corners, bare=task is None)
     if not found:
         return None
     image, named = _image(answer, question, len(canvases))

@@ -202,7 +202,9 @@ def test_answers_of_the_tasks_never_point():
             for seed in range(20):
                 answer = make(task, split, seed).answer
                 assert pointing(answer, [PHOTO], family="qwen2_5_vl") is None, answer
-        assert pointing("(161, 119)", [PHOTO], task=task) is None
+                assert pointing(answer, [PHOTO], family="qwen2_5_vl", task=task) is None, answer
+        assert pointing("[(161, 119), (322, 238)]", [PHOTO], task=task) is None
+        assert pointing(CUPS, [PHOTO], task=task) is not None, "what is named is no result"
 
 
 # --- any text -------------------------------------------------------------------------------------
