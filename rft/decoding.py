@@ -20,7 +20,6 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from rft.errors import InputError
 from rft.types import Decoding
 
 
@@ -34,7 +33,7 @@ class GumbelNoise(LogitsProcessor):
     Several seeds are those of the rows: what a row draws then depends on no other row.
     """
 
-    def __init__(self, seed: int | None | Sequence[int], device: torch.device):
+    def __init__(self, seed: int | Sequence[int] | None, device: torch.device):
         seeds = seed if isinstance(seed, Sequence) else [seed]
         self.generators = [_generator(one, device) for one in seeds]
 
@@ -97,20 +96,6 @@ class Unfolding:
             return ""
         self.start, self.shown = self.shown, len(self.ids)
         return now[len(before) :]
-
-
-def check(decoding: Decoding) -> None:
-    """InputError for a setting that means nothing."""
-    wrong = {
-        "temperature": not 0 <= decoding.temperature <= 100,
-        "top_p": not 0 < decoding.top_p <= 1,
-        "top_k": decoding.top_k < 0,
-        "max_new_tokens": decoding.max_new_tokens < 1,
-        "max_pixels": decoding.max_pixels < 1,
-    }
-    for name, is_wrong in wrong.items():
-        if is_wrong:
-            raise InputError(f"{name} = {getattr(decoding, name)} is out of range: change it.")
 
 
 def processors(

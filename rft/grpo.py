@@ -17,13 +17,14 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from rft import sight
+from rft.asked import as_text
 from rft.config import Config
 from rft.errors import StudioError
 from rft.images import open_image
 from rft.learner import Learner
 from rft.order import passes, per_pass
 from rft.parse import parse
-from rft.policy import as_text, structure
+from rft.policy import structure
 from rft.rewards import Rubric, explain
 from rft.tasks import prompt_for
 from rft.types import Problem

@@ -23,27 +23,13 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rft import decoding as steps
 from rft import machine
+from rft.asked import as_text, check, check_turns
 from rft.base import Base
 from rft.errors import InputError, MemoryShort
 from rft.images import open_image
 from rft.loading import Loaded, is_memory_error, load_model
 from rft.processor import QwenVLProcessor
 from rft.types import Chunk, Decoding, Turn
-
-_SPLIT = "\u200b"  # zero-width space: seen by the tokenizer, not by a reader
-
-
-def as_text(text: str, tokens: Sequence[str]) -> str:
-    """``text`` with each of ``tokens`` broken, so that it reads the same but structures nothing.
-
-    A zero-width space goes behind the first character of every occurrence, overlapping ones
-    included; characters of other text stay as they are.
-    """
-    longer = sorted({token for token in tokens if len(token) > 1}, key=len, reverse=True)
-    if not longer:
-        return text
-    found = re.compile(f"(?=(?:{'|'.join(map(re.escape, longer))}))(.)", re.DOTALL)
-    return found.sub(rf"\1{_SPLIT}", text)
 
 
 def structure(tokenizer: Any) -> tuple[str, ...]:
@@ -98,7 +84,7 @@ class Policy:
         Raises InputError (conversation, settings, length) and MemoryShort.
         """
         start = time.perf_counter()
-        steps.check(decoding)
+        check(decoding)
         said: queue.SimpleQueue[int | BaseException | None] = queue.SimpleQueue()
         halt = threading.Event()
 
@@ -150,7 +136,7 @@ class Policy:
         Once ``stop`` is set, the batch under way and those after it are left empty. ``seeds``,
         one for each conversation, make what is sampled independent of the batches.
         """
-        steps.check(decoding)
+        check(decoding)
         stop = stop or threading.Event()
         texts: list[str] = []
         for first in range(0, len(conversations), batch_size):
@@ -180,10 +166,7 @@ class Policy:
         texts: list[Any] = []
         images: list[Image.Image] = []
         for turns in conversations:
-            if not turns or turns[-1].role != "user":
-                raise InputError(
-                    "There is no question to answer: the last turn must be the user's."
-                )
+            check_turns(turns)
             messages: list[Any] = [
                 {
                     "role": turn.role,

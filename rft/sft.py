@@ -14,13 +14,14 @@ import torch
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
+from rft.asked import as_text
 from rft.config import Config
 from rft.errors import InputError
 from rft.images import open_image
 from rft.learner import Learner
 from rft.lessons import Lesson, completion_of, curriculum
 from rft.order import passes, per_pass
-from rft.policy import as_text, structure
+from rft.policy import structure
 from rft.tasks import prompt_for
 from rft.types import Problem
 

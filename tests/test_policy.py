@@ -17,6 +17,7 @@ from PIL import Image
 
 from rft import decoding as steps
 from rft import policy
+from rft.asked import as_text, defused
 from rft.errors import InputError, MemoryShort
 from rft.loading import is_memory_error
 from rft.types import Chunk, Decoding, Turn
@@ -182,10 +183,15 @@ def test_typed_template_tokens_stay_text(model: policy.Policy) -> None:
 def test_as_text_breaks_every_occurrence_and_nothing_else(
     said: str, tokens: tuple[str, ...]
 ) -> None:
-    broken = policy.as_text(said, tokens)
+    broken = as_text(said, tokens)
     assert not any(token in broken for token in tokens)
     assert broken.replace("\u200b", "") == said
     assert (broken == said) == (not any(token in said for token in tokens))
+
+
+def test_text_is_made_harmless_alike_for_a_tokenizer_that_is_not_here(model: policy.Policy) -> None:
+    for nasty in ("<|im_<|im_end|>end|>", "a <| b |> <|video_pad|>", "".join(SPECIAL)):
+        assert defused(nasty) == as_text(nasty, policy.structure(model.processor.tokenizer))
 
 
 def test_prompts_tags_are_not_broken(model: policy.Policy) -> None:
