@@ -96,6 +96,7 @@ def reported(said: Said) -> dict[str, Any]:
         "note": said.note,
         "stats": {
             "tokens": said.tokens,
+            "tokens_counted": said.counted,
             "seconds": round(said.seconds, 3),
             "first_token_seconds": said.first_s,
             "tokens_per_second": said.tokens_per_s,

@@ -41,6 +41,7 @@ class Said:
     in the middle; ``note`` is the sentence shown for a wait or an error, ``done`` its share.
     ``thought_s`` is the time from the first token to the end of the reasoning. ``family`` and
     ``max_pixels`` (of an image, as the model was given it) tell what its coordinates count.
+    ``counted``: whether the tokens were; else they are estimated.
     """
 
     text: str = ""
@@ -49,6 +50,7 @@ class Said:
     title: str = ""
     stage: str = ""
     tokens: int = 0
+    counted: bool = True
     seconds: float = 0.0
     first_s: float | None = None
     thought_s: float | None = None

@@ -82,6 +82,7 @@ def _grown(said: Said, piece: Chunk | Progress, splitter: Splitter) -> Said:
         said,
         text=reply.text,
         tokens=piece.tokens,
+        counted=piece.counted,
         seconds=piece.seconds,
         first_s=first,
         thought_s=thought,

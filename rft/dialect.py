@@ -12,8 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from PIL import Image
+
+from rft.anatomy import fitted
 from rft.asked import check, check_turns, defused
-from rft.images import KEPT_PIXELS, open_image
+from rft.images import open_image
 from rft.types import Decoding, Picture, Turn
 
 #: Fields beyond the interface's core, which a server may refuse by name and do without.
@@ -82,8 +85,11 @@ def _message(turn: Turn, max_pixels: int) -> dict[str, Any]:
 
 def data_url(picture: Picture, max_pixels: int) -> str:
     """A picture within the bound as a data URL: PNG, which loses nothing, or JPEG if too heavy."""
-    bound = min(max(max_pixels, _LEAST_PIXELS), KEPT_PIXELS)
-    image, out, kind = open_image(picture, max_pixels=bound), io.BytesIO(), "png"
+    image, out, kind = open_image(picture), io.BytesIO(), "png"
+    if image.width * image.height > max(max_pixels, _LEAST_PIXELS):
+        # To the very size at which the model would look at it here, so that coordinates of
+        # its pixels mean the same.
+        image = image.resize(fitted(image.size, max_pixels), Image.Resampling.BICUBIC)
     image.save(out, "PNG")
     if out.tell() > _HEAVY:
         out, kind = io.BytesIO(), "jpeg"

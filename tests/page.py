@@ -21,10 +21,12 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(home: Path, port: int | None = None, host: Host | None = None) -> Iterator[Served]:
+def serving(
+    home: Path, port: int | None = None, host: Host | None = None, zoo: Path | None = None
+) -> Iterator[Served]:
     """Serve the page with its conversations under ``home`` until the block ends."""
     runs = home.with_name(f"{home.name}-runs")
-    demo = build(home, host=host, runs=runs)
+    demo = build(home, zoo, host=host, runs=runs)
     options = {**launch_options(home, runs), "quiet": True, "prevent_thread_lock": True}
     _, url, _ = demo.launch(**options, server_port=port)
     try:

@@ -107,7 +107,8 @@ def test_pictures_are_bounded() -> None:
         head, _, data = data_url(noise, pixels).partition(",")
         shown = Image.open(io.BytesIO(base64.b64decode(data)))
         assert head == f"data:image/{kind};base64" and len(data) < 6_000_000
-        assert shown.width * shown.height <= pixels and abs(shown.width - 2 * shown.height) < 2
+        assert shown.width * shown.height <= pixels and abs(shown.width - 2 * shown.height) < 28
+        assert pixels > 4_000_000 or not (shown.width % 28 or shown.height % 28)
 
 
 def test_tokens_are_counted_or_estimated(endpoint: Endpoint) -> None:
