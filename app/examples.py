@@ -1,4 +1,5 @@
-"""Examples to click: one procedural problem for each task and split that is not trained on.
+"""Examples to click: a procedural problem of each task and split that is not trained on, and of
+each sort of answer.
 
 Drawn when first needed, a few milliseconds each; nothing is stored. Knows no component.
 """
@@ -21,24 +22,28 @@ from rft.types import Problem, TaskName
 _SPLITS: dict[scenes.Split, str] = {
     "id": "as trained",
     "ood": "domain shift",
-    "ood-left": "seen from the left",
-    "ood-right": "seen from the right",
+    "ood-left": "from the left",
+    "ood-right": "from the right",
 }
-_THUMB = 168  # pixels; shown at half of it
+_THUMB = 128  # pixels; shown at half of it
 
 
 @dataclass(frozen=True)
 class Example:
-    """A problem by its address; ``seed`` was chosen for a picture that is good to look at."""
+    """A problem by its address; ``seed`` was chosen for a picture that is good to look at.
+
+    ``answer`` is said where a task has several sorts: "number" or "choice".
+    """
 
     task: TaskName
     split: scenes.Split
     seed: int
+    answer: str = ""
 
     @property
     def key(self) -> str:
         """Its name in the page."""
-        return f"{self.task}-{self.split}"
+        return "-".join(filter(None, (self.task, self.split, self.answer)))
 
     @property
     def problem(self) -> Problem:
@@ -46,16 +51,23 @@ class Example:
         return _drawn(self.task, self.split, self.seed)
 
     @property
+    def line(self) -> str:
+        """The split and the sort of answer, in words."""
+        return ", ".join(filter(None, (_SPLITS[self.split], self.answer)))
+
+    @property
     def title(self) -> str:
-        """The task and the split, in words."""
-        return f"{TASKS[self.task].title}, {_SPLITS[self.split]}"
+        """The task and all this, in words."""
+        return f"{TASKS[self.task].title}, {self.line}"
 
 
 EXAMPLES = (
     Example("counting", "id", 2),
     Example("counting", "ood", 4),
-    Example("structure", "id", 11),
-    Example("structure", "ood", 14),
+    Example("structure", "id", 13, "number"),
+    Example("structure", "id", 11, "choice"),
+    Example("structure", "ood", 14, "number"),
+    Example("structure", "ood", 35, "choice"),
     Example("spatial", "id", 6),
     Example("spatial", "ood-left", 2),
     Example("spatial", "ood-right", 2),
@@ -70,17 +82,10 @@ def example(key: str) -> Example:
     raise InputError("That example is no longer offered. Reload the page.")
 
 
+@functools.cache
 def strip() -> str:
-    """All examples as a row of pictures."""
-    items = "".join(
-        f'<li><button class="example" data-do="example" data-key="{item.key}" '
-        f'title="{plain(item.problem.question[:200])}" '
-        f'aria-label="Ask the example: {plain(item.title)}">'
-        f"{_pictures(item, _THUMB)}<span>{plain(TASKS[item.task].title)}"
-        f"<small>{_SPLITS[item.split]}</small></span></button></li>"
-        for item in EXAMPLES
-    )
-    return f'<h3>Examples</h3><ul class="examples">{items}</ul>'
+    """All examples as pictures, task by task."""
+    return f'<h3>Examples</h3><div class="examples">{"".join(map(_shelf, TASKS))}</div>'
 
 
 def welcome(task: TaskName | None) -> str:
@@ -95,6 +100,22 @@ def welcome(task: TaskName | None) -> str:
         '<div class="ghost"><p>The reasoning streams here, then folds.</p>'
         "<p><b>?</b><span>The answer, checked against the gold one.</span></p></div>"
         '<p class="hint">Or add an image of your own below, and ask.</p></div></section>'
+    )
+
+
+def _shelf(task: TaskName) -> str:
+    tiles = "".join(map(_tile, (item for item in EXAMPLES if item.task == task)))
+    title = plain(TASKS[task].title)
+    return f'<section aria-label="{title}"><h4>{title}</h4><ul>{tiles}</ul></section>'
+
+
+def _tile(item: Example) -> str:
+    return (
+        f'<li><button class="example" data-do="example" data-key="{item.key}" '
+        f'title="{plain(item.problem.question[:200])}" '
+        f'aria-label="Ask the example: {plain(item.title)}">'
+        f'<span class="pictures">{_pictures(item, _THUMB)}</span>'
+        f"<small>{item.line.replace(', ', '<br>')}</small></button></li>"
     )
 
 

@@ -61,7 +61,7 @@ def _counted(marks: Sequence[Mark]) -> str:
     for kind, (one, many) in _NAMES.items():
         if count := kinds.count(kind):
             parts.append(one if count == 1 else f"{count} {many}")
-    parts += [f"a path of {len(mark.points)} points" for mark in marks if mark.kind == "path"]
+    parts += [f"a trajectory of {len(mark.points)} points" for mark in marks if mark.kind == "path"]
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 

@@ -48,7 +48,7 @@ def test_a_trajectory_has_a_start_and_a_head_that_looks_ahead():
     html = drawn(question["answer"])
     assert 'class="line ink" d="M100.0 100.0L100.0 300.0L100.0 300.0"' in html
     assert html.count('class="head"') == 1 and "rotate:90.0deg" in html
-    assert "A path of 3 points" in html
+    assert "A trajectory of 3 points" in html
 
 
 def test_labels_stand_on_the_image_and_are_only_text():

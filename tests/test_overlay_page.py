@@ -96,7 +96,7 @@ def test_marks_lie_where_the_answer_says(
     for text, what, picture in (
         (BOXES, "A point and 2 boxes", "boxes"),
         (SPOTS, "3 points", "points"),
-        (REACH, "A path of 4 points", "path"),
+        (REACH, "A trajectory of 4 points", "path"),
     ):
         record(studio.home, text)
         page.reload()
