@@ -107,18 +107,22 @@ def structure_cot(index: int) -> Lesson:
     return Lesson(_asked(posed), completion_of(posed), _figure(paint, rng))
 
 
-#: The base of all tasks looks at boards and figures before it is asked to think about them: up
-#: to each of these lessons, how many objects stand on a board at most, and the share of lessons
-#: that only look.
-BOARDS = ((6_000, 1, 1.0), (12_000, 2, 0.9), (24_000, 4, 0.7), (None, 5, 0.3))
-#: Before it reads figures it reads numbers and letters: up to each of these lessons, how many at
-#: most and how many times larger than in figures; and the share of figure lessons that do.
-WRITING = ((4_000, 1, 2.6, 0.8), (12_000, 2, 1.8, 0.7), (24_000, 4, 1.2, 0.6), (None, 5, 1.0, 0.12))
+#: How the base of all tasks comes to them. Up to each of these lessons: how often the sorts of
+#: THREE are drawn, how many objects stand on a board at most, and the share that only looks.
+THREE = ("counting", "spatial", "writing", "structure", "sums")
+COMING = (
+    (12_000, (10, 40, 40, 10, 0), 2, 0.95),
+    (34_000, (15, 42, 22, 18, 3), 4, 0.6),
+    (60_000, (8, 26, 48, 13, 5), 5, 0.35),
+    (None, (14, 40, 10, 32, 4), 5, 0.25),
+)
+#: In which manners it is shown problems until it is left undecided: thinking is what takes long.
+THOROUGH = (4, 8, 88)
 #: The share of lessons in the looks of the domain shift, of training scenes all the same: as the
 #: Qwen2-VL of the paper, the base has seen more of the world than the fine-tuning shows again.
 WIDE = 0.25
 #: From this lesson on the base of all tasks is left undecided whether to think (:data:`THINKING`).
-UNDECIDED = 95_000
+UNDECIDED = 98_000
 _STEP = re.compile(r"[\d.]+ [-+×÷] [\d.]+ = [\d.]*\d")
 
 
@@ -128,20 +132,19 @@ def three(index: int) -> Lesson:
     It goes on from a base of counting, which sees objects and their attributes already.
     """
     rng = random.Random(f"lesson/three/{index}")
-    most, share = next((m, s) for until, m, s in BOARDS if until is None or index < until)
-    task = rng.choices(("counting", "spatial", "structure", "sums"), weights=(16, 42, 36, 6))[0]
+    _, weights, most, share = next(row for row in COMING if row[0] is None or index < row[0])
+    sort = rng.choices(THREE, weights)[0]
     looking, wide = rng.random() < share, rng.random() < WIDE
-    if task == "sums":
+    if sort == "sums":
         return _sums(rng)
-    if task == "structure":
-        step = next(step for step in WRITING if step[0] is None or index < step[0])
-        if rng.random() < step[-1]:
-            return _reading(rng, *step[1:3], shifted=wide)
+    if sort == "writing":
+        return _reading(rng, shifted=wide)
+    if sort == "structure":
         paint, posed = structure.pose(rng, "train", shifted=wide)
         draw = _figure(paint, rng)
         if looking:  # the derivation begins with what is read off the figure
             return Lesson(f"Read the figure. {posed.question}", _read_off(posed), draw)
-    elif task == "spatial":
+    elif sort == "spatial":
         view: View = rng.choice(("left", "right")) if wide else "front"
         if looking:
             return _glimpse(rng, most, view)
@@ -152,8 +155,8 @@ def three(index: int) -> Lesson:
         draw = partial(_picture, things, rng, split="ood" if wide else "train")
         if looking:
             return Lesson(rng.choice(_CAPTION_REQUESTS), counting.caption(things), draw)
-    weights = THINKING[0 if index < UNDECIDED else 1][1]
-    return Lesson(_asked(posed), _said(posed, rng.choices(MANNERS, weights)[0]), draw)
+    manners = THOROUGH if index < UNDECIDED else THINKING[1][1]
+    return Lesson(_asked(posed), _said(posed, rng.choices(MANNERS, manners)[0]), draw)
 
 
 def _glimpse(rng: random.Random, most: int, view: View) -> Lesson:
@@ -167,13 +170,15 @@ def _glimpse(rng: random.Random, most: int, view: View) -> Lesson:
     return Lesson("What stands where?", spatial.look(before, things, view), draw)
 
 
-def _reading(rng: random.Random, most: int, zoom: float, *, shifted: bool) -> Lesson:
-    texts = writing.page(rng, most, zoom * rng.uniform(0.9, 1.2))
-    return Lesson(
-        "What is written?",
-        writing.caption(texts),
-        lambda: (_noisy(writing.draw(texts, rng, rng.choice(SIZES), zoom, shifted=shifted), rng),),
-    )
+def _reading(rng: random.Random, *, shifted: bool) -> Lesson:
+    """Numbers and letters as large as in figures, or larger; the larger the fewer."""
+    zoom = 2.6 ** rng.random()
+    texts = writing.page(rng, round(6 / zoom), zoom)
+
+    def draw() -> tuple[Image.Image, ...]:
+        return (_noisy(writing.draw(texts, rng, rng.choice(SIZES), zoom, shifted=shifted), rng),)
+
+    return Lesson("What is written?", writing.caption(texts), draw)
 
 
 def _sums(rng: random.Random) -> Lesson:
