@@ -31,10 +31,9 @@ _ENDS = {
     "lost": "Interrupted. Ask again to compare.",
 }
 _VOTED = '<p class="voted">Your vote</p>'
-_LEGEND = (
-    '<button class="legend" data-do="marks" aria-pressed="true"><mark class="odd">Marked</mark> '
-    "is what no other pane says there</button>"
-)
+_WORDS = '<mark class="odd">Marked</mark> is what no other pane says there'
+_LEGEND = f'<button class="legend" data-do="marks" aria-pressed="true">{_WORDS}</button>'
+_KEY = f'<span class="legend">{_WORDS}</span>'
 _MARKS = {"same": "Same answer", "shared": "Same answer as another", "odd": "Different answer"}
 
 
@@ -121,7 +120,7 @@ def printed(made: Conversation, verdicts: Sequence[Verdict | None], gallery: Gal
             f'<i class="dot"></i>{look.name}</span><h2>{plain(said.title)}</h2></div></header>'
             f"{_reply(among, side)}</section>"
         )
-    return f"{_agreement(among)}{_grid(drawn)}"
+    return f"{_agreement(among, _KEY)}{_grid(drawn)}"
 
 
 @dataclass(frozen=True)
@@ -246,17 +245,16 @@ def _score(score: Score) -> str:
     )
 
 
-def _agreement(among: _Among) -> str:
+def _agreement(among: _Among, legend: str = _LEGEND) -> str:
     if _busy(among.made):
         return '<p class="agreement busy" role="status">They are answering.</p>'
     if not among.answers:
         return ""
     texts, task = list(among.answers.values()), _task(among.made)
     kind = "agree" if set(standing(texts, task)) == {"same"} else "differ"
-    legend = _LEGEND if any(among.odd.values()) else ""
     return (
         f'<div class="verdicts"><p class="agreement {kind}" role="status">{sentence(texts, task)}'
-        f"</p>{legend}</div>"
+        f"</p>{legend if any(among.odd.values()) else ''}</div>"
     )
 
 

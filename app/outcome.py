@@ -1,19 +1,25 @@
-"""What is done with a finished comparison: the vote, the names, the tally as a file.
+"""What is done with a finished comparison: the vote, the names, and files to pass on.
 
 Handlers alone. What counts is decided by app.comparison and app.votes.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import gradio as gr
 
-from app import facing, votes
+from app import facing, sharefile, votes
 from app.asking import PRIVATE
 from app.comparison import Comparisons
 from app.facing import Page, draw, tally
 from app.faults import told
+from app.gallery import served
+from app.room import verdict
+from app.store import data_url
+from rft.errors import InputError
 
 
 def wire(page: Page, all: Comparisons) -> None:
@@ -34,6 +40,26 @@ def wire(page: Page, all: Comparisons) -> None:
         text = votes.table(facing.pairs(all))
         return {"name": "votes.csv", "type": "text/csv", "text": text}
 
+    @told
+    def share(kept: dict[str, Any]) -> Any:
+        return {"name": sharefile.NAME, "type": "text/html", "text": shared(all, kept.get("last"))}
+
+    page.asked.share(share, [session], [page.parcel], **PRIVATE)
     page.panes.vote(vote, [session], drawn, **PRIVATE)
     page.panes.reveal(reveal, [session], drawn, **PRIVATE)
     page.votes.csv(csv, None, [page.parcel], **PRIVATE)
+
+
+def shared(all: Comparisons, id: object) -> str:
+    """The comparison as a file; InputError while it is being written, or names are hidden."""
+    made = all.open(id)
+    all.free(made.id)
+    if not made.exchanges:
+        raise InputError("That comparison is no longer kept: ask again.")
+    if all.veiled(made):
+        raise InputError("Vote first, or show the names: the file names the checkpoints.")
+    gallery = served(all.store, made.id)
+    inside = replace(gallery, address=lambda name: data_url(all.store.picture(made.id, name)))
+    verdicts = [verdict(exchange) for exchange in made.exchanges]
+    day = date.today().isoformat()
+    return sharefile.page(made, verdicts, inside, day, all.votes.of(made.id))

@@ -1,0 +1,78 @@
+"""A comparison as one HTML file to pass on: it runs nothing and asks nobody for anything.
+
+Pure: images come as data URLs, through the gallery. What models and visitors wrote is drawn by
+app.beside, as on the page; a content policy in the file forbids scripts and requests besides.
+What is only this machine's, as the folder of a checkpoint or a comparison's id, stays out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from app import beside, theme
+from app.conversation import Conversation, Terms
+from app.gallery import Gallery
+from app.markup import plain
+from app.render import Verdict
+from app.votes import Vote
+from rft.tasks import TASKS
+
+NAME = "comparison.html"
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def page(
+    made: Conversation,
+    verdicts: Sequence[Verdict | None],
+    gallery: Gallery,
+    day: str,
+    vote: Vote | None = None,
+) -> str:
+    """The file. ``day`` is when it was made, ``vote`` the visitor's, where it was asked blind."""
+    if made.last is None:
+        return ""
+    ask, pictures = made.last.ask, []
+    for number, name in enumerate(ask.images, 1):
+        source = plain(gallery.address(name))
+        pictures.append(f'<img src="{source}" alt="Image {number} of {len(ask.images)}">')
+    facts = "".join(f"<li>{plain(fact)}</li>" for fact in _facts(made, day, vote))
+    question = plain(ask.question).replace("\n", "<br>")
+    gold = f'<p class="gold">gold <b>{plain(ask.gold)}</b></p>' if ask.gold else ""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{plain(ask.question[:80])}</title><style>{_style()}</style></head>"
+        f'<body><header class="asked"><div class="pictures">{"".join(pictures)}</div><div>'
+        f'<h1>{question}</h1>{gold}<ul class="terms">{facts}</ul></div></header>'
+        f"<main>{beside.printed(made, verdicts, gallery)}</main>"
+        "<footer>Made with Reason-RFT Studio.</footer></body></html>\n"
+    )
+
+
+def _facts(made: Conversation, day: str, vote: Vote | None) -> list[str]:
+    terms, task = made.terms or Terms(), made.last.ask.task if made.last else None
+    found = [TASKS[task].title if task else "Free question"]
+    if terms.samples > 1:
+        seeds = f"seeds {terms.seed} to {terms.seed + terms.samples - 1}"
+        found.append(f"{terms.samples} samples each, {seeds}")
+    else:
+        found.append(f"seed {terms.seed}")
+    found.append(f"temperature {terms.temperature:g}")
+    if vote is not None:
+        titles = {voter.id: voter.title for voter in vote.among}
+        words = {"tie": "a tie", "bad": "none of them good"}
+        found.append(f"blind vote: {titles.get(vote.best or '') or words[vote.choice]}")
+    return [*found, day]
+
+
+@cache
+def _style() -> str:
+    sheets = [
+        (theme.ASSETS / name).read_text(encoding="utf-8") for name in ("share.css", "overlay.css")
+    ]
+    dark = "; ".join(f"--{name}: {value}" for name, value in theme.DARK.items())
+    night = f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    return f"{theme.variables()}{night}{''.join(sheets)}"
