@@ -6,26 +6,44 @@ visitor compares and the last comparison's name; what was said lies in its file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
-from app import api, examples, facing, lineup, outcome
+from app import api, examples, facing, lineup, onset, outcome
 from app.asking import AT_ONCE, PRIVATE, emptied, idle, owner
 from app.comparison import MOST_SAMPLES, Comparisons
 from app.conversation import Conversation, Terms
+from app.drafts import Drafts
 from app.facing import HOT, Page, draw, session, task_kept
 from app.faults import told
-from app.panel import LARGEST_SEED, PAPER, task_of
+from app.panel import LARGEST_SEED, PAPER, asked_for, task_of
 
 
-def tab(session: gr.BrowserState, comparisons: Comparisons, opened: gr.Tab) -> None:
-    """Lay out the tab and wire it to ``comparisons``; it is drawn when it is ``opened``."""
-    page = facing.lay_out(session, public=comparisons.room.host.public)
+def tab(
+    session: gr.BrowserState,
+    wires: onset.Wires,
+    comparisons: Comparisons,
+    drafts: Drafts,
+    opened: gr.Tab,
+) -> Page:
+    """Lay out the tab and wire it to ``comparisons``; it is drawn when it is ``opened``.
+
+    ``drafts`` keeps the sets of problems that visitors bring.
+    """
+    page = facing.lay_out(session, wires, comparisons.room.host)
     _wire(page, comparisons)
     lineup.wire(page, comparisons, opened)
     outcome.wire(page, comparisons)
+    sittings = onset.Sittings(comparisons, drafts)
+    onset.wire(page.set, sittings, session, page.task, page.seed, opened)
+    return page
+
+
+def join(page: Page, others: Sequence[gr.Tab]) -> None:
+    """Look at evaluations only while the tab is open."""
+    onset.leave(page.set, others)
 
 
 def _wire(page: Page, all: Comparisons) -> None:
@@ -39,12 +57,13 @@ def _wire(page: Page, all: Comparisons) -> None:
         kept: dict[str, Any],
         task: str,
         gold: str,
+        kind: Any,
         *settings: Any,
     ) -> Any:
         all.free(kept.get("last"))
         files = [api.path(file) for file in message["files"]]
         cards = all.lineup(kept.get("cards"), task_of(task))
-        words = message["text"], files, task_of(task), gold
+        words = message["text"], files, task_of(task), gold, kind
         made = all.ask(cards, *words, terms=_terms(*settings), owner=owner(tab))
         return *begun({**kept, "task": task}, made), ""
 
@@ -81,11 +100,12 @@ def _wire(page: Page, all: Comparisons) -> None:
             return gr.skip(), gr.skip(), gr.skip()
         return *draw(all, kept, made), idle()
 
+    page.task.change(asked_for, [page.task, page.kind], [page.kind], **AT_ONCE)
     settings = list(page.settings.values())
     starts = [
         page.composer.submit(
             ask,
-            [page.composer, session, page.task, page.gold, *settings],
+            [page.composer, session, page.task, page.gold, page.kind, *settings],
             [*page.drawn, page.gold],
             **PRIVATE,
         ),
@@ -122,4 +142,6 @@ def _number(value: Any, low: float, high: float, empty: float) -> float:
     return empty if value is None or value != value else min(max(value, low), high)
 
 
-__all__ = ("session", "tab")
+wires = onset.wires
+
+__all__ = ("join", "session", "tab", "wires")

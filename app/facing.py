@@ -9,12 +9,13 @@ from typing import Any
 
 import gradio as gr
 
-from app import asking, beside, blind, examples, votes
+from app import asking, beside, blind, examples, onset, standings, votes
 from app.asking import part
 from app.comparison import FEWEST, MOST, MOST_SAMPLES, STRANGERS_SAMPLES, Comparisons
 from app.conversation import Conversation
 from app.gallery import served
-from app.panel import TASK_NAMES, task_of
+from app.host import Host
+from app.panel import TASK_NAMES, kinds, task_of
 from app.room import verdict
 from app.votes import Pair
 from rft import zoo
@@ -33,6 +34,7 @@ class Page:
 
     session: gr.BrowserState
     task: gr.Radio
+    kind: gr.Radio
     composer: gr.MultimodalTextbox
     gold: gr.Textbox
     seed: gr.Number
@@ -45,6 +47,7 @@ class Page:
     votes: gr.HTML
     shelf: gr.HTML
     parcel: gr.HTML
+    set: onset.Page
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -66,9 +69,10 @@ def session() -> gr.BrowserState:
     return gr.BrowserState({}, storage_key=STORAGE_KEY, secret=STORAGE_KEY)
 
 
-def lay_out(session: gr.BrowserState, *, public: bool) -> Page:
+def lay_out(session: gr.BrowserState, wires: onset.Wires, host: Host) -> Page:
     """Lay out the tab."""
     with gr.Column(elem_id="compare"):
+        mode = onset.switch()
         with gr.Row(elem_id="strip-top"):
             names = list(TASK_NAMES.items())
             task = gr.Radio(names, value="counting", label="Task", elem_id="c-task")
@@ -77,7 +81,7 @@ def lay_out(session: gr.BrowserState, *, public: bool) -> Page:
             )
             gold = gr.Textbox(label="Gold answer", placeholder="if known", elem_id="c-gold")
             seed = gr.Number(0, label="Seed", precision=0, elem_id="c-seed")
-            most = STRANGERS_SAMPLES if public else MOST_SAMPLES
+            most = STRANGERS_SAMPLES if host.public else MOST_SAMPLES
             samples = gr.Number(
                 1, label="Samples each", precision=0, minimum=1, maximum=most,
                 elem_id="c-samples",
@@ -87,6 +91,7 @@ def lay_out(session: gr.BrowserState, *, public: bool) -> Page:
                 elem_id="c-temperature",
             )  # fmt: skip
             blind = gr.Checkbox(label="Blind", elem_id="c-blind")
+        kind = kinds("c-kind")
         strip = part("c-examples", "['example']", examples.strip())
         asked = part("c-asked", "['again', 'share']")
         panes = part("c-panes", "['browse', 'drop', 'vote', 'reveal']")
@@ -96,9 +101,10 @@ def lay_out(session: gr.BrowserState, *, public: bool) -> Page:
             "", html_template="", js_on_load="watch('value', () => studio.hand(props.value))",
             visible="hidden", elem_id="c-parcel",
         )  # fmt: skip
+        set = onset.lay_out(wires, mode, host)
     return Page(
-        session, task, composer, gold, seed, samples, temperature, blind, strip, asked, panes,
-        votes, shelf, parcel,
+        session, task, kind, composer, gold, seed, samples, temperature, blind, strip, asked, panes,
+        votes, shelf, parcel, set,
     )  # fmt: skip
 
 
@@ -117,6 +123,11 @@ def draw(
     vote = all.votes.of(made.id)
     panes = beside.panes(cards, made, verdicts, MOST, FEWEST, gallery, vote)
     return beside.asked(made, gallery.address), panes
+
+
+def line(all: Comparisons, kept: dict[str, Any]) -> str:
+    """Whom a set would be put to: the same as the panes'."""
+    return standings.lineup(all.lineup(kept.get("cards"), task_kept(kept)), MOST, FEWEST)
 
 
 def tally(all: Comparisons) -> str:

@@ -19,11 +19,22 @@ class Host:
     """What may be done here. ``public``: visitors choose from the list of checkpoints alone.
 
     ``training``: whether runs may be started; where not, ``why`` is the sentence that says so.
+    ``evaluating``: whether any set may be evaluated; where not, only what SHORT_ONLY says.
     """
 
     public: bool = False
     training: bool = True
     why: str = ""
+    evaluating: bool = True
+
+
+#: Problems that a stranger's evaluation may have.
+STRANGERS_PROBLEMS = 50
+#: The sentence for an evaluation that a stranger may not start, or has no say in.
+SHORT_ONLY = (
+    f"On a public page a visitor evaluates up to {STRANGERS_PROBLEMS} drawn scenes with bundled "
+    "checkpoints, one visitor at a time. Its owner allows more with RFT_EVALUATION=on."
+)
 
 
 #: The sentence for a checkpoint that a stranger may not name.
@@ -50,10 +61,12 @@ def here(environ: Mapping[str, str]) -> Host:
     """
     reached = "SPACE_ID" in environ or not _loopback(environ.get("GRADIO_SERVER_NAME", ""))
     public = reached and environ.get("RFT_VISITORS", "").strip().lower() != "trusted"
+    asked = _yes(environ, "RFT_EVALUATION") or _yes(environ, "RFT_TRAINING")
+    evaluating = asked or not public
     if _yes(environ, "SPACES_ZERO_GPU"):
-        return Host(public, False, _ZERO)
+        return Host(public, False, _ZERO, evaluating)
     if public and not _yes(environ, "RFT_TRAINING"):
-        return Host(public, False, _STRANGERS)
+        return Host(public, False, _STRANGERS, evaluating)
     return Host(public)
 
 

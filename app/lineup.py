@@ -11,14 +11,14 @@ import gradio as gr
 from app import picker
 from app.asking import AT_ONCE, PRIVATE, idle
 from app.comparison import FEWEST, Comparisons
-from app.facing import HOT, Page, draw, tally, task_kept
+from app.facing import HOT, Page, draw, line, tally, task_kept
 from app.faults import told
 from rft import zoo
 
 
 def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
     """Choosing whom to compare, and the page's own state."""
-    session, line = page.session, [page.session, page.panes]
+    session, lines = page.session, [page.session, page.panes, page.set.line]
 
     @told
     def browse(kept: dict[str, Any], event: gr.EventData) -> Any:
@@ -46,14 +46,14 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
 
     def lined_up(kept: dict[str, Any], cards: list[zoo.Card]) -> Any:
         kept = {**kept, "cards": [card.id for card in cards]}
-        return kept, draw(all, kept, all.open(kept.get("last")))[1]
+        return kept, draw(all, kept, all.open(kept.get("last")))[1], line(all, kept)
 
     @told
     def turn(kept: dict[str, Any], task: str) -> Any:
         kept = {**kept, "task": task}
         if all.busy(kept.get("last")):
-            return kept, gr.skip()
-        return kept, draw(all, kept, all.open(kept.get("last")))[1]
+            return kept, gr.skip(), line(all, kept)
+        return kept, draw(all, kept, all.open(kept.get("last")))[1], line(all, kept)
 
     @told
     def restore(kept: dict[str, Any]) -> Any:
@@ -63,7 +63,8 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
         several = int(kept.get("samples") or 1) > 1
         heat = gr.Number(kept.get("temperature", HOT), visible=several)
         ways = (kept.get("seed", 0), kept.get("samples", 1), heat, kept.get("blind") is True)
-        return *drawn, tally(all), kept.get("task") or "counting", *ways
+        drawn = (*drawn, tally(all), line(all, kept))
+        return *drawn, kept.get("task") or "counting", *ways
 
     @told
     def follow(kept: dict[str, Any]) -> Iterator[Any]:
@@ -77,10 +78,11 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
             yield gr.skip(), gr.skip(), gr.skip()
         yield *draw(all, kept, all.open(last)), idle()
 
-    page.panes.browse(browse, [session], [session, page.shelf], **PRIVATE)
-    page.shelf.choose(choose, [session], line, **PRIVATE)
-    page.panes.drop(drop, [session], line, **PRIVATE)
-    page.task.input(turn, [session, page.task], line, **PRIVATE)
+    for shown in (page.panes, page.set.line):
+        shown.browse(browse, [session], [session, page.shelf], **PRIVATE)
+        shown.drop(drop, [session], lines, **PRIVATE)
+    page.shelf.choose(choose, [session], lines, **PRIVATE)
+    page.task.input(turn, [session, page.task], lines, **PRIVATE)
     for name, component in page.settings.items():
         component.change(
             None, [session, component], [session],
@@ -90,8 +92,8 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
         lambda count: gr.Number(visible=(count or 1) > 1), [page.samples], [page.temperature],
         **AT_ONCE,
     )  # fmt: skip
-    shown = [page.asked, page.panes, page.composer]
-    restored = [*shown, page.votes, page.task, *page.settings.values()]
+    replied = [page.asked, page.panes, page.composer]
+    restored = [*replied, page.votes, page.set.line, page.task, *page.settings.values()]
     opened.select(restore, [session], restored, **PRIVATE).then(
-        follow, [session], shown, concurrency_limit=None, **PRIVATE
+        follow, [session], replied, concurrency_limit=None, **PRIVATE
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
-from rft import machine
+from rft import machine, zoo
 from rft.anatomy import anatomy_of
 from rft.engine import Engine
 from rft.errors import StudioError
@@ -36,3 +37,16 @@ def spare(engine: Engine, run: Run) -> str:
     for name in idle:
         engine.release(name)
     return f"The run needs memory: {', '.join(idle)} left it, and is loaded again when asked."
+
+
+def spare_for(engine: Engine, cards: Sequence[zoo.Card]) -> str:
+    """The same for checkpoints that are evaluated, one after the other."""
+    idle = [resident.card_id for resident in engine.loaded() if not resident.busy]
+    here = machine.memory()
+    if not idle or all(zoo.state(card, here).kind != "too-large" for card in cards):
+        return ""
+    for name in idle:
+        engine.release(name)
+    return (
+        f"The evaluation needs memory: {', '.join(idle)} left it, and is loaded again when asked."
+    )

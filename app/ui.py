@@ -28,7 +28,7 @@ HOME = Path(__file__).resolve().parent.parent / "data" / "chats"
 #: Served from here, as the plotly package ships it: nothing is fetched from elsewhere.
 _PLOTLY = find_spec("plotly")
 PLOTLY = Path((_PLOTLY and _PLOTLY.origin) or "plotly").parent / "package_data" / "plotly.min.js"
-SCRIPTS = ("page.js", "train.js")
+SCRIPTS = ("page.js", "train.js", "onset.js")
 QUEUE_SIZE = 64  #: visitors waiting; more are told to come back
 
 
@@ -51,15 +51,16 @@ def build(
         title=NAME, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
     ) as demo:
         gr.HTML(_header(), elem_id="top", apply_default_css=False, js_on_load=None)
-        wires, compared = train.wires(), compare.session()
+        wires, compared, measured = train.wires(), compare.session(), compare.wires()
+        drafts = Drafts(home.resolve().parent / "drafts")
         with gr.Tabs(selected="chat", overflow_behavior="wrap", elem_id="tabs"):
             with gr.Tab("Chat", id="chat", elem_id="tab-chat") as talking:
                 chat.tab(demo, room, comparisons)
             with gr.Tab("Compare", id="compare", elem_id="tab-compare") as comparing:
-                compare.tab(compared, comparisons, comparing)
+                facing = compare.tab(compared, measured, comparisons, drafts, comparing)
             with gr.Tab("Train", id="train", elem_id="tab-train") as teaching:
-                sources = Sources(Drafts(home.resolve().parent / "drafts"), runs)
-                page = train.tab(wires, sources, host, engine)
+                page = train.tab(wires, Sources(drafts, runs), host, engine)
+        compare.join(facing, [talking, teaching])
         train.join(page, [talking, comparing], teaching)
     demo.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
     return demo

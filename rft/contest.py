@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rft import machine, process, zoo
-from rft.errors import CheckpointError, InputError, MemoryShort, StudioError
+from rft.errors import DiskError, StudioError
 from rft.evaluate import Verdict, report
 from rft.exam import Exam, sit
 from rft.journal import replace
@@ -85,7 +85,9 @@ class Contest:
                 break
             try:
                 self._pane(pane, exam)
-            except (CheckpointError, InputError, MemoryShort) as error:
+            except DiskError:
+                raise  # the others would have nowhere to write either
+            except StudioError as error:
                 faults.append(f"{self.panes[pane]['title']}: {error}")
                 match.write(pane, {**match.reports()[pane], "fault": str(error)})
             finally:
@@ -114,7 +116,12 @@ class Contest:
         print(f"{card.title}: {len(verdicts)} of {len(exam.problems)}", flush=True)
 
     def _report(self, verdicts: Sequence[Verdict], exam: Exam) -> dict[str, Any]:
-        return {"n": len(exam.problems), **report(verdicts)}
+        """The report, with each problem's number in the set, by which it is found again."""
+        found = report(verdicts)
+        places = {id(problem): number for number, problem in enumerate(exam.problems)}
+        for verdict, answer in zip(verdicts, found["answers"], strict=True):
+            answer["number"] = places[id(verdict.problem)]
+        return {"n": len(exam.problems), **found}
 
 
 def _sentence(error: BaseException) -> str:
