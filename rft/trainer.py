@@ -125,7 +125,13 @@ def sentence(error: BaseException) -> str:
 
 
 def _make(folder: Path, config: Config, split: str, heldout: int) -> None:
-    """The run folder of a config and the bundled scenes; one that is there is resumed."""
+    """The run folder of a config and the bundled scenes; one that is there is resumed.
+
+    Of several processes the first one makes it, and the others wait for it.
+    """
+    first = os.environ.get("RANK", "0") == "0"
+    while not (first or folder.exists()):
+        time.sleep(0.2)  # a launcher ends us if the first one fails
     if folder.exists():
         if Run(folder).config != config:
             raise InputError(f"{folder} holds a run of another config: choose another folder.")

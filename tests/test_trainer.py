@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rft import machine, rewards
+from rft import machine, rewards, trainer
 from rft.config import Config
 from rft.dataset import bundled
 from rft.errors import InputError
@@ -140,6 +141,21 @@ def test_the_two_phases_are_one_run_and_the_best_is_kept(tmp_path: Path) -> None
     assert all("kl" in line for line in run.metrics()[2:])
     adapter = json.loads((run.final / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == "assets/tiny/base"
+
+
+def test_of_several_processes_the_first_one_makes_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, config = tmp_path / "run", replace(GRPO, samples=8)
+    monkeypatch.setenv("RANK", "1")
+    other = threading.Thread(target=trainer._make, args=(folder, config, "train", 0))
+    other.start()
+    other.join(0.6)
+    assert other.is_alive() and not folder.exists()
+    monkeypatch.setenv("RANK", "0")
+    trainer._make(folder, config, "train", 0)
+    other.join(30)
+    assert not other.is_alive() and Run(folder).config == config
 
 
 @pytest.mark.slow
