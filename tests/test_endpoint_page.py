@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,10 @@ from app.comparison import Comparisons
 from app.host import LISTED_ONLY, Host
 from app.room import Room
 from app.store import Store
+from rft import contest, zoo
 from rft.errors import CheckpointError, InputError
+from rft.match import create
+from rft.problemset import ProblemSet
 from rft.scenes import make
 from rft.types import Decoding
 
@@ -157,11 +161,25 @@ def test_a_set_is_measured_by_the_command(own: Path, endpoint: Endpoint, tmp_pat
     assert files and not any(KEY in file.read_text() for file in files)
 
 
+def test_a_set_in_the_background_outlives_a_server_that_dies(own: Path, tmp_path: Path) -> None:
+    cards = [zoo.card_for(name, own) for name in ("dies", "slow")]
+    match = create(tmp_path, cards, ProblemSet("counting", "id", 8), GREEDY)
+    contest.start(match, own)
+    deadline = time.monotonic() + 240
+    while match.state() in ("running", "queued", "new") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert match.state() == "error" and "broke off in the middle" in match.error()
+    died, answered = match.reports()
+    assert "broke off" in died["fault"] and answered["strict"]["n"] == 8
+    files = [file for file in match.folder.rglob("*") if file.is_file()]
+    assert not any(KEY.encode() in file.read_bytes() for file in files)
+
+
 @pytest.mark.parametrize("look", ["light", "dark", "narrow"])
 def test_a_visitor_chooses_and_asks_a_server(studio: Served, visit: Visit, look: str) -> None:
     page = visit(studio.url, NARROW if look == "narrow" else WIDE, dark=look == "dark")
     page.locator("#card").get_by_role("button", name="Change").click()
-    item = page.locator("#zoo .item.served", has_text="Tiny counting, served")
+    item = page.locator("#zoo .item.served", has_text="Slow but sure")
     expect(item).to_contain_text("on a server")
     expect(item).to_contain_text("Its key is read from FAR_KEY, which is set.")
     item.scroll_into_view_if_needed()
