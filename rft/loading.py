@@ -212,6 +212,11 @@ def _weights(
             "fetch or save it again."
         )
     placed: PreTrainedModel = model if device.type == "cuda" else model.to(device)
+    if device.type == "cpu":
+        # Where nothing was converted, the weights are still the mapped file: they would count as
+        # free memory, and a file that is written over would end the process.
+        for weight in placed.parameters():
+            weight.data = weight.data.clone()
     return placed
 
 

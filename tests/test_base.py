@@ -146,10 +146,7 @@ def test_an_adapter_with_a_trained_bias_is_loaded_by_itself(
     tiny: Path, folders: list[Path], tmp_path: Path
 ) -> None:
     odd = adapter_of(tiny, tmp_path / "odd", 5, bias="lora_only")
-    weights = load_file(odd / "adapter_model.safetensors")
-    moved = {n: t + 1 if n.endswith("bias") else t for n, t in weights.items()}
-    assert any(name.endswith("bias") for name in moved)
-    save_file(moved, odd / "adapter_model.safetensors")
+    assert any(name.endswith("bias") for name in load_file(odd / "adapter_model.safetensors"))
     base = load_shared(folders[0])
     before = logits(Policy(base))
     loaded = load_shared(odd, base=base.base)

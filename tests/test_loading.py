@@ -151,6 +151,28 @@ def test_dtype_on_a_cpu_by_what_fits() -> None:
         fitting_dtype(cpu, free, "huge")
 
 
+def test_a_cpu_that_calculates_in_bf16_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, flags in (("old", "avx2 avx512f"), ("new", "avx512_bf16 amx")):
+        (tmp_path / name).write_text(f"flags\t\t: fpu {flags}\n")
+    assert machine.bf16_cpu(tmp_path / "new")
+    assert not machine.bf16_cpu(tmp_path / "old") and not machine.bf16_cpu(tmp_path / "none")
+    for able in (False, True):
+        monkeypatch.setattr(machine, "bf16_cpu", lambda able=able: able)
+        assert machine.cpu_weight_bytes(10**9, 10**11) == (2 if able else 4) * 10**9
+        assert machine.cpu_weight_bytes(10**6, 10**11) == 4 * 10**6, "small ones stay exact"
+
+
+def test_what_is_in_memory_needs_its_file_no_more(copy: Path) -> None:
+    """Written over in place: mapped weights would change, or end the process."""
+    model = policy.load(copy, device="cpu")
+    assert model.dtype is torch.float32  # as in the file
+    said = model.complete([ASK], GREEDY)
+    (copy / "model.safetensors").write_bytes(b"")
+    assert model.complete([ASK], GREEDY) == said
+
+
 def test_bf16_answers_on_a_cpu(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "COMFORT", 0.0)
     model = policy.load(tiny, device="cpu")
