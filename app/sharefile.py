@@ -8,6 +8,7 @@ What is only this machine's, as the folder of a checkpoint or a comparison's id,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 from app import beside, theme
@@ -19,6 +20,7 @@ from app.votes import Vote
 from rft.tasks import TASKS
 
 NAME = "comparison.html"
+_FAILED = "It could not answer here."
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -47,8 +49,19 @@ def page(
         f"<title>{plain(ask.question[:80])}</title><style>{_style()}</style></head>"
         f'<body><header class="asked"><div class="pictures">{"".join(pictures)}</div><div>'
         f'<h1>{question}</h1>{gold}<ul class="terms">{facts}</ul></div></header>'
-        f"<main>{beside.printed(made, verdicts, gallery)}</main>"
+        f"<main>{beside.printed(_reticent(made), verdicts, gallery)}</main>"
         "<footer>Made with Reason-RFT Studio.</footer></body></html>\n"
+    )
+
+
+def _reticent(made: Conversation) -> Conversation:
+    """Without the reasons of failures, which name folders and servers."""
+    return replace(
+        made,
+        exchanges=tuple(
+            replace(one, said=replace(one.said, note=_FAILED if one.said.end == "error" else ""))
+            for one in made.exchanges
+        ),
     )
 
 

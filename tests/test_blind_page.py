@@ -145,7 +145,7 @@ def hostile(folder: Path) -> str:
         Said(text, "eos", f"/home/someone/{n}", EVIL, stage=EVIL, note=EVIL, tokens=3)
         for n, text in enumerate(replies)
     ]
-    failed = Said("", "error", "gone", EVIL, note=EVIL)
+    failed = Said("", "error", "gone", EVIL, note=f"{EVIL} /home/someone is missing")
     exchanges = tuple(Exchange(ask, one) for one in [*said, *said, failed])
     them.store.save(Conversation(made.id, exchanges, Terms(seed=4, samples=2)))
     text = shared(them, made.id)
