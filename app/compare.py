@@ -19,6 +19,7 @@ from app.drafts import Drafts
 from app.facing import HOT, Page, draw, session, task_kept
 from app.faults import told
 from app.panel import LARGEST_SEED, PAPER, asked_for, task_of
+from app.sittings import Sittings
 
 
 def tab(
@@ -36,7 +37,7 @@ def tab(
     _wire(page, comparisons)
     lineup.wire(page, comparisons, opened)
     outcome.wire(page, comparisons)
-    sittings = onset.Sittings(comparisons, drafts)
+    sittings = Sittings(comparisons, drafts)
     onset.wire(page.set, sittings, session, page.task, page.seed, opened)
     return page
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.host import LISTED_ONLY, Host, here
+from app.host import LISTED_ONLY, SHORT_ONLY, Host, here
 from app.room import Room
 from app.store import Store
 from rft.errors import InputError
@@ -23,7 +23,10 @@ def test_on_loopback_everything_is_allowed(name: str) -> None:
 def test_visitors_from_elsewhere_are_strangers(environ: dict[str, str]) -> None:
     host = here(environ)
     assert host.public and not host.training and "RFT_TRAINING=on" in host.why
+    assert not host.evaluating and "RFT_EVALUATION=on" in SHORT_ONLY
     assert here({**environ, "RFT_TRAINING": "on"}) == Host(public=True)
+    measuring = here({**environ, "RFT_EVALUATION": "on"})
+    assert measuring.evaluating and not measuring.training
     assert here({**environ, "RFT_VISITORS": "trusted"}) == Host()
 
 

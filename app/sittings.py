@@ -1,0 +1,157 @@
+"""Comparisons over a set as the page has them: made, started, looked at, and who may do it.
+
+What a comparison is, rft.match knows; how it is drawn, the pure modules. Knows no component.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from app import cases, sets, sharing, standings
+from app.comparison import Comparisons
+from app.drafts import Drafts
+from app.host import SHORT_ONLY, STRANGERS_PROBLEMS, Host
+from app.panel import LARGEST_SEED, PAPER
+from app.sets import View
+from app.watch import digest
+from rft import contest
+from rft.errors import InputError
+from rft.images import open_image
+from rft.match import Match, create, find, matches
+from rft.problemset import ProblemSet, from_folder
+from rft.run import ROOT
+from rft.types import Decoding, Problem, TaskName
+from rft.upload import RECORDS
+
+OWN = "own"  #: in place of a split: the visitor's own set
+#: What is drawn anew when a comparison's files change.
+PARTS = ("o-list", "o-head", "o-bars", "o-table")
+
+
+@dataclass(frozen=True)
+class Sittings:
+    """Comparisons over a set: made of what the page says, started, looked at."""
+
+    all: Comparisons
+    drafts: Drafts
+
+    @property
+    def root(self) -> Path:
+        """Where they are, among the runs."""
+        return self.all.room.runs or ROOT
+
+    @property
+    def host(self) -> Host:
+        """Who may do what."""
+        return self.all.room.host
+
+    def draw(self, kept: Any, seen: Any) -> tuple[dict[str, str], dict[str, str]]:
+        """The parts that have changed since ``seen``, and what has then been seen."""
+        view = View.of(kept)
+        seen = seen if isinstance(seen, dict) else {}
+        stamp = digest([repr(view), sets.stamp(self.root, view)])
+        if seen.get("stamp") == stamp:
+            return {}, seen
+        made = self._parts(view)
+        marks = {name: digest(value) for name, value in made.items()}
+        changed = {name: value for name, value in made.items() if seen.get(name) != marks[name]}
+        return changed, {**marks, "stamp": stamp}
+
+    def _parts(self, view: View) -> dict[str, str]:
+        match = sets.chosen(self.root, view)
+        if match is None:
+            return dict.fromkeys(PARTS, "") | {"o-head": standings.NOTHING}
+        sheet = sets.sheet(match, view.measure)
+        may = self.may(match)
+        return {
+            "o-list": standings.shelf(sets.listed(self.root), match.id),
+            "o-head": standings.head(sheet, may_stop=may, may_delete=may),
+            "o-bars": standings.bars(sheet),
+            "o-table": cases.table(sheet, view),
+        }
+
+    def case(self, kept: Any, number: int) -> str:
+        """One problem, opened."""
+        view = View.of(kept)
+        match = sets.chosen(self.root, view)
+        if match is None:
+            return cases.gone("That evaluation is no longer there: choose one of the list.")
+        sheet = sets.sheet(match, view.measure)
+        wanted = [row.number for row in view.rows(sheet)]
+        row = next((row for row in sheet.rows if row.number == number), None)
+        if row is None:
+            return cases.gone("That problem was not asked yet: wait a moment.")
+        before = [other for other in wanted if other < number][-1:]
+        after = [other for other in wanted if other > number][:1]
+        around = before[0] if before else None, after[0] if after else None
+        try:
+            pictures = [open_image(picture) for picture in match.problem(number).images]
+        except InputError as error:
+            return cases.gone(str(error))
+        return cases.case(sheet, row, around, pictures)
+
+    def begin(
+        self, kept: dict[str, Any], task: TaskName | None, split: str, n: Any, seed: Any, how: str
+    ) -> tuple[Match, str]:
+        """Make a comparison of what the page says, and start it; what there is to tell of that.
+
+        InputError says what is wrong.
+        """
+        if task is None:
+            raise InputError("Choose a task: a free question has no gold answer to be judged by.")
+        cards = self.all.lineup(kept.get("cards"), task)
+        for card in cards:
+            self.all.room.ready(card)
+        count = int(n) if n and n == n else 0
+        number = 0 if seed is None or seed != seed else int(min(max(seed, 0), LARGEST_SEED))
+        self.allowed(count, split == OWN, all(card.bundled for card in cards))
+        own: Sequence[Problem] = ()
+        if split == OWN:
+            folder = self.drafts.uploaded(kept.get("draft"))
+            name = str(kept.get("draft_name") or "the uploaded set")
+            chosen, own = from_folder(folder, task, count, number, name)
+        else:
+            chosen = ProblemSet(task, split, count, number)
+        greedy = Decoding(temperature=0.0, max_new_tokens=PAPER.max_new_tokens)
+        decoding = greedy if how == "greedy" else replace(PAPER, seed=number)
+        match = create(self.root, cards, chosen, decoding, own, visitor=not self.host.evaluating)
+        self.start(match)
+        return match, sharing.spare_for(self.all.room.engine, cards)
+
+    def start(self, match: Match) -> None:
+        """Start or resume it in a process of its own."""
+        contest.start(match, self.all.room.zoo_file)
+
+    def receive(self, kept: dict[str, Any], files: Sequence[Path]) -> dict[str, Any]:
+        """Take in an upload; what the browser then keeps."""
+        if not self.host.evaluating:
+            raise InputError(SHORT_ONLY)
+        id = self.drafts.known(kept.get("draft")) or self.drafts.new()
+        self.drafts.receive(id, files)
+        records = (file.name for file in files if file.suffix.lower() in (".zip", *RECORDS))
+        return {**kept, "draft": id, "draft_name": next(records, "the uploaded set")[:60]}
+
+    def allowed(self, n: int, own: bool, bundled: bool) -> None:
+        """InputError where a stranger asks for more than the owner of a public page lets him."""
+        if self.host.evaluating:
+            return
+        if own or not bundled or n > STRANGERS_PROBLEMS:
+            raise InputError(SHORT_ONLY)
+        if any(m.by_visitor and m.state() in ("running", "queued") for m in matches(self.root)):
+            raise InputError("Another visitor's evaluation is under way: wait for its end.")
+
+    def may(self, match: Match) -> bool:
+        """Whether this host's visitors may stop, resume and delete it."""
+        return self.host.evaluating or match.by_visitor
+
+    def mine(self, kept: Any) -> Match:
+        """The comparison that is looked at, to be changed. InputError for a stranger's hands."""
+        match = sets.chosen(self.root, View.of(kept))
+        if match is None:
+            raise InputError("That evaluation is no longer there: choose one of the list.")
+        if not self.may(match):
+            raise InputError(SHORT_ONLY)
+        return find(self.root, match.id)
