@@ -273,3 +273,14 @@ def test_what_is_to_be_read_stands_apart_in_its_cell(zoom):
             assert "abcd".index(column) == int(one.x * 4) and int(row) == int(one.y * 4) + 1
         picture = writing.draw(texts, random.Random(seed), 112, zoom, shifted=seed % 2 == 0)
         assert picture.size == (112, 112) and len(picture.getcolors(112 * 112)) > 5
+
+
+def test_a_grid_has_a_text_in_every_cell():
+    for seed in range(40):
+        texts = writing.grid(random.Random(seed))
+        cells = [f"{column}{row}" for row in "1234" for column in "abcd"]
+        assert [one.cell for one in texts] == cells
+        lines = writing.rows(texts)[:-1].split("; ")
+        assert [line.split(" ") for line in lines] == [
+            [one.text for one in texts[first : first + 4]] for first in (0, 4, 8, 12)
+        ]

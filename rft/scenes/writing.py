@@ -17,6 +17,9 @@ from rft.scenes.pens import OTHER_HANDS, TEXTBOOK, Style
 _EM = 0.15  # of a figure's values, as a share of the picture's side
 
 
+_CELLS = 4  # along each side of a grid
+
+
 @dataclass(frozen=True)
 class Written:
     """A text and where its middle is, as shares of the side."""
@@ -43,6 +46,36 @@ def page(rng: random.Random, most: int, zoom: float) -> list[Written]:
                 found.append(Written(text, round(x, 3), round(y, 3)))
                 break
     return sorted(found, key=lambda one: one.x)
+
+
+def grid(rng: random.Random) -> list[Written]:
+    """A text in each cell of a grid, row by row, all of one length.
+
+    Most for its room: glyphs are learned here, and found elsewhere afterwards.
+    """
+    length = rng.choice((1, 1, 2, 3))
+    wide = 0.56 * length * _EM
+    return [
+        Written(
+            _characters(rng, length),
+            round((column + 0.5) / _CELLS + rng.uniform(-1, 1) * max(0.01, (0.25 - wide) / 2), 3),
+            round((row + 0.5) / _CELLS + rng.uniform(-1, 1) * (0.25 - 0.8 * _EM) / 2, 3),
+        )
+        for row in range(_CELLS)
+        for column in range(_CELLS)
+    ]
+
+
+def _characters(rng: random.Random, length: int) -> str:
+    if length == 1:
+        return rng.choice("0123456789" * 8 + "xyntkwABCDEFGHJKLMNOPQRSTUVXYZ")
+    return str(rng.randint(10, 99)) + "°" * (length - 2)
+
+
+def rows(texts: list[Written]) -> str:
+    """A grid's texts row by row."""
+    lines = (texts[first : first + _CELLS] for first in range(0, len(texts), _CELLS))
+    return "; ".join(" ".join(one.text for one in line) for line in lines) + "."
 
 
 def _apart(x: float, y: float, text: str, other: Written, zoom: float) -> bool:
