@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
@@ -15,7 +15,7 @@ from app.room import Room, checked
 from app.writing import written
 from rft.images import open_images
 from rft.prompts import prompt
-from rft.tasks import TASKS
+from rft.tasks import TASKS, AnswerKind
 from rft.types import Turn
 
 SLOTS = 1  #: replies at a time: more would share the same processor and slow each other
@@ -61,7 +61,7 @@ def endpoint(room: Room) -> None:
         gr.File(label="images", file_count="multiple"),
         gr.Textbox("", label="checkpoint"),
         gr.Dropdown(tasks, value=FREE, label="task"),
-        gr.Dropdown(["auto", "choice", "number"], value="auto", label="answer_kind"),
+        gr.Dropdown(list(get_args(AnswerKind)), value="auto", label="answer_kind"),
         gr.Number(PAPER.temperature, label="temperature"),
         gr.Number(PAPER.top_p, label="top_p"),
         gr.Number(PAPER.top_k, label="top_k"),

@@ -27,6 +27,7 @@ from rft.example import answer_fault
 from rft.images import open_images
 from rft.prompts import prompt
 from rft.records import unwrap
+from rft.tasks import AnswerKind
 from rft.types import Decoding, Picture, Problem, TaskName
 
 FEWEST, MOST = 2, 4  #: panes
@@ -106,6 +107,7 @@ class Comparisons:
         pictures: Sequence[Picture],
         task: TaskName | None,
         gold: str = "",
+        kind: AnswerKind = "auto",
         *,
         terms: Terms | None = None,
         owner: str = "",
@@ -119,7 +121,8 @@ class Comparisons:
         made, terms = self.store.new(), terms or Terms()
         most = STRANGERS_SAMPLES if self.room.host.public else MOST_SAMPLES
         terms = replace(terms, samples=min(max(terms.samples, 1), most))
-        ask = Ask(text, text, self.store.keep(made.id, open_images(pictures)), task, gold=right)
+        names = self.store.keep(made.id, open_images(pictures))
+        ask = Ask(text, text, names, task, kind, right)
         order = _shuffled(cards) if terms.blind else cards
         posed = [
             exchange for card in order for exchange in [self._posed(card, ask)] * terms.samples
@@ -154,7 +157,7 @@ class Comparisons:
             raise InputError("There is no question to ask again yet.")
         ask = last.last.ask
         pictures = [self.store.picture(last.id, name) for name in ask.images]
-        words = ask.question, pictures, ask.task, ask.gold or ""
+        words = ask.question, pictures, ask.task, ask.gold or "", ask.kind
         return self.ask(cards, *words, terms=terms, owner=owner)
 
     def write(

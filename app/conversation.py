@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from rft.errors import InputError
 from rft.parse import parse
+from rft.tasks import AnswerKind
 from rft.types import Decoding, Reply, TaskName, Turn
 
-AnswerKind = Literal["auto", "choice", "number"]
 End = Literal["waiting", "eos", "length", "stop", "error", "lost"]
 
 

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import gradio as gr
 
 from app import examples
+from rft.tasks import AnswerKind
 from rft.types import Decoding, TaskName
 
 FREE = "free"
@@ -24,6 +25,17 @@ TASK_NAMES = {
     "Structure": "structure",
     "Spatial": "spatial",
     "Free": FREE,
+}
+#: What may be asked for, by task: on the radio's face, and as a prompt has it.
+KINDS: dict[str, list[tuple[str, AnswerKind]]] = {
+    "structure": [("As asked", "auto"), ("Letter", "choice"), ("Number", "number")],
+    FREE: [
+        ("As asked", "auto"),
+        ("Points", "points"),
+        ("Box", "box"),
+        ("Grasp", "grasp"),
+        ("Path", "trajectory"),
+    ],
 }
 _LIMITS = {
     "temperature": (0.0, 2.0),
@@ -56,8 +68,7 @@ class Panel:
         """Values for ``remembered``: what the browser kept, if it is complete."""
         if not isinstance(kept, list) or len(kept) != len(self.remembered):
             kept = [task or FREE, "auto", *paper_values()]
-        kind = gr.Radio(value=kept[1], visible=kept[0] == "structure")
-        return [kept[0], kind, *kept[2:]]
+        return [kept[0], asked_for(kept[0], kept[1]), *kept[2:]]
 
     def wire(self, session: gr.BrowserState) -> None:
         """Keep what is set, and put the paper's decoding back on demand; all in the browser."""
@@ -70,8 +81,8 @@ class Panel:
                 api_visibility="private",
             )
         self.task.change(
-            lambda task: gr.Radio(visible=task == "structure"),
-            [self.task],
+            asked_for,
+            [self.task, self.kind],
             [self.kind],
             queue=False,
             show_progress="hidden",
@@ -97,13 +108,7 @@ def panel() -> Panel:
                 label="Task",
                 elem_id="task",
             )
-            kind = gr.Radio(
-                [("As asked", "auto"), ("Letter", "choice"), ("Number", "number")],
-                value="auto",
-                label="The answer is a",
-                visible=False,
-                elem_id="kind",
-            )
+            kind = kinds("kind")
             with gr.Accordion("Show prompt", open=False, elem_id="prompt") as prompt:
                 preview = gr.HTML(elem_id="preview", apply_default_css=False)
             with gr.Accordion("Decoding", open=False, elem_id="decoding"):
@@ -116,6 +121,20 @@ def panel() -> Panel:
                 elem_id="examples",
             )
     return Panel(card, task, kind, prompt, preview, strip, paper, controls)
+
+
+def kinds(elem_id: str) -> gr.Radio:
+    """Which sort of answer is asked for, where the task leaves it open."""
+    return gr.Radio(KINDS[FREE], value="auto", label="Ask for", visible=False, elem_id=elem_id)
+
+
+def asked_for(task: str, kind: Any) -> Any:
+    """The same for this task: its sorts, ``kind`` among them or else as asked."""
+    known = KINDS.get(task, [])
+    value = kind if any(kind == name for _, name in known) else "auto"
+    if not known:
+        return gr.Radio(value=value, visible=False)
+    return gr.Radio(known, value=value, visible=True)
 
 
 def paper_values() -> list[Any]:
@@ -169,9 +188,12 @@ def _controls() -> tuple[Any, ...]:
 
 __all__: Sequence[str] = (
     "FREE",
+    "KINDS",
     "TASK_NAMES",
     "Panel",
+    "asked_for",
     "decoding_of",
+    "kinds",
     "panel",
     "paper_values",
     "task_of",

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.conversation import AnswerKind, Ask, Conversation, Exchange, Said
+from app.conversation import Ask, Conversation, Exchange, Said
 from app.host import LISTED_ONLY, Host
 from app.markup import clean
 from app.render import Verdict
@@ -26,7 +26,7 @@ from rft.images import open_images
 from rft.prompts import instruction, prompt
 from rft.run import ROOT
 from rft.runs import find
-from rft.tasks import TASKS
+from rft.tasks import TASKS, AnswerKind
 from rft.types import Decoding, Problem, Reply, TaskName
 
 _JUDGES = ("accuracy_robust", "function_exact")

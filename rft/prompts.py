@@ -16,6 +16,18 @@ from rft.types import TaskName
 #: text: these words are ours.
 NUMERALS = "Answer with one number in Arabic numerals, and nothing else."
 
+#: How a free question asks for a place in the image. What RoboBrain 2.0 learned to point with asks
+#: for these four in this order of thoughts and these notations; the words are ours.
+PLACES: dict[str, str] = {
+    "points": "{Q}\nAnswer with a list of points, [(x1, y1), (x2, y2), ...]: the x and y "
+    "coordinates of each in the image.",
+    "box": "Give the bounding box of what this describes, [x1, y1, x2, y2]: {Q}",
+    "grasp": 'You are a robot, and your task is "{Q}". Predict the affordance area where your end '
+    "effector should take hold, as [x1, y1, x2, y2].",
+    "trajectory": 'You are a robot, and your task is "{Q}". Predict up to 10 key points of the '
+    "trajectory of your end effector, in order, as [[x1, y1], [x2, y2], ...].",
+}
+
 #: A base below it is one of this repository's, which was taught the task's own prompts.
 _TINY_PARAMETERS = 500_000_000
 
@@ -23,10 +35,12 @@ _TINY_PARAMETERS = 500_000_000
 def prompt(card: zoo.Card, task: TaskName | None, question: str, kind: AnswerKind = "auto") -> str:
     """The text that goes to the card's model after the images.
 
-    A bare question for a checkpoint that was trained on bare ones (ANS-SFT). InputError where
-    the card's prompt file cannot be used.
+    A bare question for a checkpoint that was trained on bare ones (ANS-SFT), and where none of
+    the tasks is asked and no place. InputError where the card's prompt file cannot be used.
     """
-    if task is None or card.stage == "ans-sft":
+    if task is None:
+        return PLACES.get(kind, "{Q}").replace("{Q}", question)
+    if card.stage == "ans-sft":
         return question
     own = instruction(card, task)
     if own is not None:

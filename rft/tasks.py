@@ -17,7 +17,8 @@ from rft.calls import FUNCTIONS
 from rft.rewards import Rubric
 from rft.types import TaskName
 
-AnswerKind = Literal["auto", "choice", "number"]
+#: What sort of answer is asked for: the second and third of structure, the rest of free questions.
+AnswerKind = Literal["auto", "choice", "number", "points", "box", "grasp", "trajectory"]
 
 #: Of the constant TRANCE_QUESTION_PROMPT that trained the released spatial checkpoints.
 TRAINED_INSTRUCTION_SHA256 = "aaff3c2ea0e669138e3f6ed01fa75e19d0305f42b92c04bf84ff7bdea1ec9c32"

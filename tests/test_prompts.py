@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rft import zoo
-from rft.prompts import NUMERALS, instruction, prompt
+from rft.pointing import Canvas, pointing
+from rft.prompts import NUMERALS, PLACES, instruction, prompt
 from rft.tasks import prompt_for
 
 
@@ -32,6 +33,21 @@ def test_a_base_counts_in_arabic_numerals_and_does_else_what_the_task_says(
     assert prompt(base, "counting", "How many?") == f"How many? {NUMERALS}"
     assert prompt(base, "structure", "Find x.") == prompt_for("structure", "Find x.")
     assert prompt(base, None, "What is it?") == "What is it?"
+
+
+def test_a_free_question_may_ask_for_a_place(by_id: dict[str, zoo.Card]) -> None:
+    card, asked = by_id["robobrain-7b"], "hold the {Q} cup"
+    for kind, answer, drawn in (
+        ("points", "[(10, 20), (30, 40)]", ["point", "point"]),
+        ("box", "[(10, 20), (30, 40)]", ["box"]),
+        ("grasp", "[10, 20, 30, 40]", ["box"]),
+        ("trajectory", "[(10, 20), (30, 40)]", ["path"]),
+    ):
+        text = prompt(card, None, asked, kind)  # type: ignore[arg-type]
+        assert text.count(asked) == 1 and text.replace(asked, "{Q}") == PLACES[kind]
+        found = pointing(answer, [Canvas((64, 64), (64, 64))], question=text)
+        assert found is not None and [mark.kind for mark in found.marks] == drawn
+    assert prompt(card, None, asked, "choice") == asked
 
 
 def test_ans_sft_gets_the_bare_question(by_id: dict[str, zoo.Card]) -> None:
