@@ -158,7 +158,6 @@ def test_of_several_processes_the_first_one_makes_the_folder(
     assert not other.is_alive() and Run(folder).config == config
 
 
-@pytest.mark.slow
 def test_two_processes_train_one_run(tmp_path: Path) -> None:
     run = made(tmp_path, replace(GRPO, steps=2))
     launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "rft")
