@@ -39,10 +39,14 @@ _LOSSLESS_PIXELS = 600_000  # what the models look at stays exact; a photo would
 
 
 class Store:
-    """The folder of conversations. One process writes to it, from any of its threads."""
+    """The folder of conversations. One process writes to it, from any of its threads.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    ``records``: where what was said lies, if not beside the images, which anybody may be shown
+    who knows their address.
+    """
+
+    def __init__(self, root: Path, records: Path | None = None) -> None:
+        self.root, self.records = root, records
         self._lock = threading.Lock()
 
     def new(self) -> Conversation:
@@ -54,7 +58,7 @@ class Store:
         if not isinstance(chat_id, str) or not _ID.fullmatch(chat_id):
             return self.new()
         try:
-            record = json.loads((self.root / chat_id / "chat.json").read_text(encoding="utf-8"))
+            record = json.loads(self._record(chat_id).read_text(encoding="utf-8"))
             return from_json(record)
         except FileNotFoundError:
             return self.new()
@@ -74,7 +78,7 @@ class Store:
         shown = {name for exchange in conversation.exchanges for name in exchange.ask.images}
         with self._lock:
             folder = self._made(conversation.id)
-            _write(folder / "chat.json", data)
+            _write(self._record(conversation.id), data)
             for name in _sizes(folder):
                 if name != "chat.json" and name not in shown:  # a draft that a crash left, too
                     (folder / name).unlink(missing_ok=True)
@@ -82,7 +86,7 @@ class Store:
     def remove(self, chat_id: str) -> None:
         """Delete the conversation and its images."""
         with self._lock:
-            shutil.rmtree(self._folder(chat_id), ignore_errors=True)
+            self._delete(self._folder(chat_id))
 
     def keep(self, chat_id: str, pictures: Sequence[Image.Image]) -> tuple[str, ...]:
         """Write images that passed the gate into the conversation's folder; their names.
@@ -136,6 +140,7 @@ class Store:
         if not folder.exists():
             try:
                 folder.mkdir(parents=True)
+                self._record(chat_id).parent.mkdir(exist_ok=True)
             except OSError as error:
                 raise _told(error) from error
             self._make_room(folder)
@@ -148,7 +153,17 @@ class Store:
         for folder in sorted(folders, key=lambda path: (path != current, -_written_at(path))):
             left, free = left - 1, free - sum(_sizes(folder).values())
             if (left < 0 or free < 0) and folder != current:
-                shutil.rmtree(folder, ignore_errors=True)
+                self._delete(folder)
+
+    def _record(self, chat_id: str) -> Path:
+        if self.records is None:
+            return self.root / chat_id / "chat.json"
+        return self.records / f"{chat_id}.json"
+
+    def _delete(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        if self.records is not None:
+            self._record(folder.name).unlink(missing_ok=True)
 
 
 def _written_at(folder: Path) -> float:

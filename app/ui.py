@@ -46,7 +46,8 @@ def build(
     host, runs = host or Host(), (runs or ROOT).resolve()
     engine = Engine(training=lambda: training(runs))
     room = Room(Store(home.resolve()), zoo_file, engine, runs=runs, host=host)
-    comparisons = Comparisons(room, Store(beside(home)))
+    # What was said lies where nothing is served from: blind comparisons keep their secret.
+    comparisons = Comparisons(room, Store(beside(home), home.resolve().parent / "compared"))
     with gr.Blocks(
         title=NAME, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)
     ) as demo:

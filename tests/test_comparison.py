@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from app import beside
 from app.abreast import Part, abreast
@@ -330,3 +331,15 @@ def test_names_that_were_asked_for_end_the_voting(them: Comparisons) -> None:
     with pytest.raises(InputError):
         them.vote(seen.id, "tie")
     assert them.votes.all() == []
+
+
+def test_what_was_said_can_lie_apart_from_the_images(tmp_path: Path) -> None:
+    store = Store(tmp_path / "images", tmp_path / "said")
+    made = store.new()
+    names = store.keep(made.id, [Image.new("RGB", (8, 8))])
+    made = replace(made, exchanges=(Exchange(Ask("q", "q", names), Said("a", "eos")),))
+    store.save(made)
+    assert store.load(made.id) == made and store.picture(made.id, names[0]).is_file()
+    assert [path.name for path in (tmp_path / "images" / made.id).iterdir()] == list(names)
+    store.remove(made.id)
+    assert not [*(tmp_path / "said").iterdir(), *(tmp_path / "images").iterdir()]
