@@ -17,6 +17,7 @@ from rft.scenes.pens import OTHER_HANDS, TEXTBOOK, Style
 _EM = 0.15  # of a figure's values, as a share of the picture's side
 
 
+_LETTERS = "xyntkwABCDEFGHJKLMNOPQRSTUVXYZ"  # of figures
 _CELLS = 4  # along each side of a grid
 
 
@@ -34,18 +35,30 @@ class Written:
         return f"{'abcd'[int(self.x * 4)]}{int(self.y * 4) + 1}"
 
 
+def glyph(rng: random.Random, most: int, zoom: float) -> list[Written]:
+    """One text of at most so many characters, so many times larger than in figures."""
+    text = "".join(rng.choice("0123456789" * 8 + _LETTERS) for _ in range(rng.randint(1, most)))
+    text = text if text.isdigit() else text[-1]
+    x, y = (rng.uniform(r, 1 - r) for r in _room(text, zoom))
+    return [Written(text, round(x, 3), round(y, 3))]
+
+
 def page(rng: random.Random, most: int, zoom: float) -> list[Written]:
     """At most so many texts, from left to right, with room for letters so many times larger."""
     found: list[Written] = []
     for _ in range(rng.randint(1, most)):
         text = _text(rng)
-        half = (0.3 * len(text) * _EM * zoom, 0.5 * _EM * zoom)
         for _ in range(20):
-            x, y = (rng.uniform(min(0.48, r), max(0.52, 1 - r)) for r in half)
+            x, y = (rng.uniform(r, 1 - r) for r in _room(text, zoom))
             if all(abs(x - o.x) > 0.05 and _apart(x, y, text, o, zoom) for o in found):
                 found.append(Written(text, round(x, 3), round(y, 3)))
                 break
     return sorted(found, key=lambda one: one.x)
+
+
+def _room(text: str, zoom: float) -> tuple[float, float]:
+    """Half of what a text takes, across and down; less than half of the picture."""
+    return min(0.48, 0.3 * len(text) * _EM * zoom), min(0.48, 0.5 * _EM * zoom)
 
 
 def grid(rng: random.Random) -> list[Written]:
@@ -68,7 +81,7 @@ def grid(rng: random.Random) -> list[Written]:
 
 def _characters(rng: random.Random, length: int) -> str:
     if length == 1:
-        return rng.choice("0123456789" * 8 + "xyntkwABCDEFGHJKLMNOPQRSTUVXYZ")
+        return rng.choice("0123456789" * 8 + _LETTERS)
     return str(rng.randint(10, 99)) + "°" * (length - 2)
 
 
@@ -86,7 +99,7 @@ def _apart(x: float, y: float, text: str, other: Written, zoom: float) -> bool:
 def _text(rng: random.Random) -> str:
     sort = rng.choices(("number", "degrees", "decimal", "letter"), weights=(40, 35, 8, 17))[0]
     if sort == "letter":
-        return rng.choice("xyntkwABCDEFGHJKLMNOPQRSTUVXYZ")
+        return rng.choice(_LETTERS)
     number = rng.choices((rng.randint(2, 9), rng.randint(10, 99), rng.randint(100, 179)), (1, 6, 2))
     ending = {"number": "", "degrees": "°", "decimal": f".{rng.choice('5525')}"}[sort]
     return f"{number[0]}{ending}"
