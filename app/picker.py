@@ -87,15 +87,25 @@ def _typed(field: str) -> str:
 
 
 def _loaded(residents: Sequence[Resident]) -> str:
-    """What is in memory now, and a button to free it."""
-    rows = "".join(
-        f"<li><span>{plain(item.card_id)}</span><span>{_amount(item.bytes)} on "
-        f'{plain(item.device)}</span><button class="plain" data-do="release" '
-        f'data-card="{plain(item.card_id)}"{" disabled" if item.busy else ""}>'
-        f"{'In use' if item.busy else 'Release'}</button></li>"
-        for item in residents
-    )
-    return f'<section class="loaded"><h3>In memory</h3><ul>{rows}</ul></section>' if rows else ""
+    """What is in memory now, and a button to free it; the amounts add up to what is taken."""
+    rows, bases = [], set()
+    for item in residents:
+        amount = f"<span>{_amount(item.bytes)} on {plain(item.device)}</span>"
+        if item.base in bases:
+            amount = (
+                '<span title="On top of weights of a base that is counted above">'
+                f"+ {_amount(item.own)} on {plain(item.device)}</span>"
+            )
+        if item.base is not None:
+            bases.add(item.base)
+        rows.append(
+            f'<li><span>{plain(item.card_id)}</span>{amount}<button class="plain" '
+            f'data-do="release" data-card="{plain(item.card_id)}"'
+            f"{' disabled' if item.busy else ''}>{'In use' if item.busy else 'Release'}</button></li>"
+        )
+    if not rows:
+        return ""
+    return f'<section class="loaded"><h3>In memory</h3><ul>{"".join(rows)}</ul></section>'
 
 
 def _amount(count: int) -> str:

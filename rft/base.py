@@ -73,7 +73,9 @@ def _with_adapter(model: PreTrainedModel, adapter: checkpoint.Facts) -> Any:
     # "Trained, but nothing changed": peft only warns of weights whose names match nothing.
     files = checkpoint.weight_files(adapter.folder)
     given = {name for file in files for name in checkpoint.header(file)}
-    strange = given - set(get_peft_model_state_dict(adapted))
+    # Left to itself, peft asks the Hub whether the base's vocabulary has grown since.
+    embedded = any(".lora_" not in name for name in given)
+    strange = given - set(get_peft_model_state_dict(adapted, save_embedding_layers=embedded))
     if strange:
         raise CheckpointError(
             f"{adapter.folder} does not fit its base: {len(strange)} of its {len(given)} weights "

@@ -74,8 +74,21 @@ def snapshot(repo: str) -> Path | None:
 
 def cached_file(repo: str, name: str) -> Path | None:
     """One file of a repository, if it is in the cache."""
-    found = try_to_load_from_cache(repo, name)
+    found = try_to_load_from_cache(repo, name, revision=_revision(repo))
     return Path(found) if isinstance(found, str) else None
+
+
+def _revision(repo: str) -> str | None:
+    """The one snapshot of a repository that was fetched by its revision; else None, for main."""
+    home = _home(repo)
+    if (home / "refs" / "main").is_file():
+        return None
+    there = [folder.name for folder in home.glob("snapshots/*") if folder.is_dir()]
+    return there[0] if len(there) == 1 else None
+
+
+def _home(repo: str) -> Path:
+    return Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
 
 
 def has_processor(folder: Path) -> bool:
@@ -250,9 +263,8 @@ def free_disk() -> int:
 
 def _stored(repo: str) -> int:
     """Bytes of a repository in the cache, unfinished files included."""
-    blobs = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "blobs"
     total = 0
-    for file in blobs.glob("*"):
+    for file in _home(repo).glob("blobs/*"):
         try:
             total += file.stat().st_size
         except FileNotFoundError:

@@ -18,6 +18,7 @@ from app.mathml import formula
 from app.room import judged, verdict
 from rft import zoo
 from rft.parse import parse
+from rft.plan import Resident, Shared
 from rft.types import Problem, Progress
 
 HOSTILE = (
@@ -253,3 +254,18 @@ def test_cards_are_grouped_and_say_where_they_stand() -> None:
     fetched = picker.chosen(cards[0], zoo.State("download", "4 GB"), Progress("1 of 4 GB", 0.25))
     assert "1 of 4 GB" in fetched and "width:25%" in fetched
     assert 'data-do="fetch"' in picker.chosen(cards[0], zoo.State("download", "4 GB"))
+
+
+def test_the_amounts_in_memory_add_up() -> None:
+    base = Shared(1, 4_400_000_000, "cpu")
+    residents = [
+        Resident("runs/mine", 4_474_000_000, "cpu", True, base),
+        Resident("base", 4_400_000_000, "cpu", False, base),
+        Resident("other", 12_000_000, "cpu"),
+        Resident("runs/yours", 4_474_000_000, "cpu", False, base),
+    ]
+    html = picker.shelf([], {}, "", residents)
+    assert re.findall(r">([^<>]*B on cpu)<", html) == [
+        "4.5 GB on cpu", "+ 0 MB on cpu", "12 MB on cpu", "+ 74 MB on cpu",
+    ]  # fmt: skip
+    assert html.count("disabled") == 1
