@@ -207,7 +207,7 @@ def _samples(among: _Among, side: Side, *, veil: bool = False) -> str:
     """Of several samples: how far they agree, how often each answer came, and all to unfold."""
     if not side.many:
         return ""
-    name, total = f"s{side.places[0]}", len(side.places)
+    name, total = f"all{side.places[0]}", len(side.places)
     found = spread.bars(side.spread) if side.counted else ""
     if side.busy:
         at = side.places.index(side.shown) + 1
