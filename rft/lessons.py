@@ -117,8 +117,14 @@ COMING = (
     (None, (14, 40, 10, 32, 4), 5, 0.25),
 )
 #: It reads close-ups of one glyph first, or it never learns to tell them apart. Up to each of
-#: these lessons: how many glyphs a close-up has at most and how large it is; afterwards, pages.
-GLYPHS = ((9_000, 1, 2.4, 5.0), (14_000, 2, 1.6, 3.6), (20_000, 3, 1.0, 2.6))
+#: these lessons: how many glyphs a close-up has at most, how large it is, and the share of them.
+CLOSE = (
+    (9_000, 1, (2.4, 5.0), 1.0),
+    (14_000, 2, (1.6, 3.6), 1.0),
+    (24_000, 2, (1.3, 3.0), 1.0),
+    (34_000, 3, (1.0, 2.4), 0.7),
+    (None, 3, (0.9, 2.0), 0.3),
+)
 #: In which manners it is shown problems until it is left undecided: thinking is what takes long.
 THOROUGH = (4, 8, 88)
 #: The share of lessons in the looks of the domain shift, of training scenes all the same: as the
@@ -175,12 +181,12 @@ def _glimpse(rng: random.Random, most: int, view: View) -> Lesson:
 
 def _reading(rng: random.Random, index: int, *, shifted: bool) -> Lesson:
     """Numbers and letters: close-ups at first, then a grid full of them or a few anywhere."""
-    close = next((row for row in GLYPHS if index < row[0]), None)
-    gridded = close is None and rng.random() < 0.4
-    zoom = 1.0
-    if close is not None:
-        zoom = rng.uniform(close[2], close[3])
-        texts = writing.glyph(rng, close[1], zoom)
+    _, most, zooms, share = next(row for row in CLOSE if row[0] is None or index < row[0])
+    close, zoom = rng.random() < share, 1.0
+    gridded = not close and rng.random() < 0.4
+    if close:
+        zoom = rng.uniform(*zooms)
+        texts = writing.glyph(rng, most, zoom)
     elif gridded:
         texts = writing.grid(rng)
     else:
