@@ -122,7 +122,14 @@ def css() -> str:
     """The whole style sheet: variables, then the sheets in assets."""
     sheets = [
         (ASSETS / name).read_text(encoding="utf-8")
-        for name in ("style.css", "train.css", "compare.css", "overlay.css", "onset.css", "examples.css")
+        for name in (
+            "style.css",
+            "train.css",
+            "compare.css",
+            "overlay.css",
+            "onset.css",
+            "examples.css",
+        )
     ]
     return variables() + "".join(sheets)
 
