@@ -9,7 +9,12 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHES = {"chat": "app.bench", "fewshot": "rft.fewshot", "grpo": "rft.race"}
+BENCHES = {
+    "chat": "app.bench",
+    "compare": "rft.trio",
+    "fewshot": "rft.fewshot",
+    "grpo": "rft.race",
+}
 
 
 def command(argv: list[str]) -> int:
