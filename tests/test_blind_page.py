@@ -59,6 +59,12 @@ def asked_blind(page: Page) -> None:
 def test_a_blind_vote_survives_a_reload(visit: Visit, studio: Served) -> None:
     page = visit()
     asked_blind(page)
+    (record,) = (studio.home.parent / "compared").iterdir()
+    shot = str(page.locator(".asked .shot img").get_attribute("src"))
+    assert page.request.get(f"{studio.url}{shot}").ok and record.stem in shot
+    for file in (record, studio.home.parent / "votes.jsonl", Path(shot).parent / "chat.json"):
+        address = f"gradio_api/file={str(file).removeprefix('gradio_api/file=')}"
+        assert not page.request.get(studio.url + address).ok
     for _ in range(2):
         source = page.locator("#c-panes").inner_html() + page.locator("#c-asked").inner_html()
         assert not [name for name in NAMES if name in source]
@@ -104,7 +110,7 @@ def test_several_samples_of_each(visit: Visit, dark: bool) -> None:
     expect(page.locator("#c-temperature")).to_be_visible()
     page.locator("#c-examples").get_by_label(EXAMPLE).click()
     expect(page.locator(".pane .samples")).to_have_count(2, timeout=FIRST_MS)
-    expect(page.locator(".pane").last.locator("details.all summary")).to_have_text(
+    expect(page.locator(".pane").last.locator("details.all > summary")).to_have_text(
         "All 3 samples", timeout=FIRST_MS
     )
     expect(page.locator(".pane").last.locator(".samples > p")).to_have_text(
