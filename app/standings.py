@@ -128,6 +128,8 @@ def _progress(sheet: Sheet) -> str:
 
 
 def _doing(sheet: Sheet) -> str:
+    if not sheet.phase:
+        return "Starting"
     if sheet.phase == "drawing":
         return "Drawing the problems" if sheet.drawn else "Reading the problems"
     name = sheet.columns[min(sheet.pane, len(sheet.columns) - 1)].title

@@ -77,7 +77,11 @@ class Contest:
         machine.one_gpu()
         match = self.match
         match.tell("drawing", 0, self.answered, None)
-        problems = match.set.problems(match.folder / "data")
+        problems = []
+        for problem in match.set.problems(match.folder / "data"):
+            if self.told.is_set():
+                return []
+            problems.append(problem)
         exam = Exam.of(match.set, problems, match.decoding, match.kept)
         faults = []
         for pane in range(len(self.panes)):

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -54,11 +54,12 @@ class Exam:
 
     @staticmethod
     def of(
-        set: ProblemSet, problems: Sequence[Problem], decoding: Decoding, root: Path, batch: int = 0
+        set: ProblemSet, problems: Iterable[Problem], decoding: Decoding, root: Path, batch: int = 0
     ) -> Exam:
         """The exam of these problems; ``root`` is the folder of evaluations."""
-        shown = [seen(problem.images) for problem in problems]
-        return Exam(set, problems, shown, decoding, root / ANSWERS, batch)
+        listed = list(problems)
+        shown = [seen(problem.images) for problem in listed]
+        return Exam(set, listed, shown, decoding, root / ANSWERS, batch)
 
     def kept(self, card: zoo.Card) -> Answers:
         """The file of what this checkpoint answered."""
@@ -178,7 +179,7 @@ def _run(args: argparse.Namespace) -> int:
         set, problems = from_folder(args.data, args.task, args.n, args.seed)
     else:
         set = ProblemSet(args.task, args.split, args.n, args.seed)
-        problems = set.problems()
+        problems = list(set.problems())
     exam = Exam.of(set, problems, decoding, file.parent if file else args.out, args.batch)
     # Before any model: a prompt file that cannot be used is told at once.
     first = [prompts.prompt(card, args.task, problems[0].question) for card in cards]

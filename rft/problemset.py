@@ -69,9 +69,10 @@ class ProblemSet:
         """As JSON; :func:`read` understands it."""
         return asdict(self)
 
-    def problems(self, folder: Path | None = None) -> list[Problem]:
-        """All of them; ``folder`` holds those that were not drawn."""
-        return self._own(folder) if self.own else list(self._drawn())
+    def problems(self, folder: Path | None = None) -> Iterator[Problem]:
+        """All of them, drawn one by one; ``folder`` holds those that were not drawn."""
+        numbers = range(self.n)
+        yield from self._own(folder) if self.own else (self._scene(number) for number in numbers)
 
     def problem(self, number: int, folder: Path | None = None) -> Problem:
         """One of them, counted from 0, without making the others where they are drawn."""
@@ -83,9 +84,6 @@ class ProblemSet:
         if folder is None:
             raise InputError("Those problems are not kept any more: upload the set again.")
         return load(folder, self.task)[: self.n]
-
-    def _drawn(self) -> Iterator[Problem]:
-        return (self._scene(number) for number in range(self.n))
 
     def _scene(self, number: int) -> Problem:
         return make(self.task, cast(Split, self.split), self.seed * SEED_STRIDE + number)

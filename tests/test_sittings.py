@@ -37,7 +37,7 @@ def made(root: Path, said: Sequence[Sequence[str]], task: TaskName = "counting")
     ]
     chosen = ProblemSet(task, "id", len(said[0]))
     match = create(root, cards[: len(said)], chosen, GREEDY)
-    problems = chosen.problems()
+    problems = list(chosen.problems())
     for pane, texts in enumerate(said):
         words = [
             f"<think>\n{p.cot}\n</think>\n<answer>\n{p.answer}\n</answer>" if text == "=" else text
