@@ -51,9 +51,12 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def record(folder: Path, *answers: str) -> None:
+def record(studio: Served, *answers: str) -> None:
     """Put recorded answers of a Qwen2.5-VL in place of those that were just kept."""
-    file = max(folder.glob("*/chat.json"), key=lambda file: file.stat().st_mtime)
+    kept = [
+        file for file in studio.home.parent.rglob("*.json") if '"exchanges"' in file.read_text()
+    ]
+    file = max(kept, key=lambda file: file.stat().st_mtime_ns)
     chat = json.loads(file.read_text())
     for exchange, text in zip(chat["exchanges"], answers, strict=True):
         # As if the image had been within the bound of pixels as it is: 640 and 480 are no
@@ -98,7 +101,7 @@ def test_marks_lie_where_the_answer_says(
         (SPOTS, "3 points", "points"),
         (REACH, "A trajectory of 4 points", "path"),
     ):
-        record(studio.home, text)
+        record(studio, text)
         page.reload()
         figure = page.locator("#live figure.pointed")
         expect(figure.locator("figcaption")).to_contain_text(what, timeout=SLOW_MS)
@@ -141,7 +144,7 @@ def test_every_pane_of_a_comparison_draws_its_own(
             2, timeout=SLOW_MS
         )
         expect(page.locator("#c-composer .submit-button")).to_be_visible()
-        record(studio.home.parent / "comparisons", BOXES, BROKEN)
+        record(studio, BOXES, BROKEN)
         page.reload()
         panes = page.locator("#c-panes .pane")
         expect(panes.first.locator("figure.pointed svg")).to_be_visible(timeout=SLOW_MS)
