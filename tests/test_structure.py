@@ -289,5 +289,5 @@ def test_a_grid_has_a_text_in_every_cell():
 def test_close_ups_are_numbers_or_one_letter_and_lie_within_the_picture():
     for seed in range(40):
         (one,) = writing.glyph(random.Random(seed), 3, 2.6)
-        assert one.text.isdigit() and len(one.text) <= 3 or len(one.text) == 1
+        assert (one.text.isdigit() and len(one.text) <= 3) or len(one.text) == 1
         assert 0 < one.x < 1 and 0 < one.y < 1
