@@ -48,7 +48,7 @@ def asked(made: Conversation, address: Address, *, veil: bool = False) -> str:
         f'<button class="plain" data-do="again">{icon("again")}Ask again</button>'
     )  # fmt: skip
     share = "" if veil or _busy(made) else (
-        f'<button class="plain" data-do="share">{icon("save")}Save as a page</button>'
+        f'<button class="plain" data-do="keep">{icon("save")}Save as a page</button>'
     )  # fmt: skip
     return (
         f'<section class="asked" aria-label="The question">{shots(ask.images, address)}'

@@ -93,7 +93,7 @@ def lay_out(session: gr.BrowserState, wires: onset.Wires, host: Host) -> Page:
             blind = gr.Checkbox(label="Blind", elem_id="c-blind")
         kind = kinds("c-kind")
         strip = part("c-examples", "['example']", examples.strip())
-        asked = part("c-asked", "['again', 'share']")
+        asked = part("c-asked", "['again', 'keep']")
         panes = part("c-panes", "['browse', 'drop', 'vote', 'reveal']")
         votes = part("c-votes", "['csv']")
         shelf = part("c-shelf", "['choose']", template=_SHELF)

@@ -41,10 +41,11 @@ def wire(page: Page, all: Comparisons) -> None:
         return {"name": "votes.csv", "type": "text/csv", "text": text}
 
     @told
-    def share(kept: dict[str, Any]) -> Any:
+    def keep(kept: dict[str, Any]) -> Any:
         return {"name": sharefile.NAME, "type": "text/html", "text": shared(all, kept.get("last"))}
 
-    page.asked.share(share, [session], [page.parcel], **PRIVATE)
+    # Not called "share": an event of that name is Gradio's own, and never arrives.
+    page.asked.keep(keep, [session], [page.parcel], **PRIVATE)
     page.panes.vote(vote, [session], drawn, **PRIVATE)
     page.panes.reveal(reveal, [session], drawn, **PRIVATE)
     page.votes.csv(csv, None, [page.parcel], **PRIVATE)
