@@ -108,7 +108,8 @@ class Match:
             return "error"
         if (self.folder / "done").exists():
             return "done"
-        return "stopped" if self.progress() else "new"
+        # Whoever held the lock may have been stopped before it had anything to tell.
+        return "stopped" if self.progress() or self.lock.path.exists() else "new"
 
     def waits_for(self) -> str:
         """The id of what has the device now; "" where that is this one, or nothing."""
