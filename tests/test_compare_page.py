@@ -112,7 +112,7 @@ def test_a_question_of_ones_own_to_three_stopped_and_asked_again(
     page.locator("#c-composer .stop-button").click()
     finished(page, 3)
     expect(untrained.locator(".end, .verdict").first).to_be_visible()
-    page.get_by_label(re.compile("^Remove tiny")).click()
+    page.locator("#c-panes").get_by_label(re.compile("^Remove tiny")).click()
     expect(page.locator("#c-panes .pane")).to_have_count(2)
     page.get_by_role("button", name="Ask again").click()
     finished(page)
@@ -124,7 +124,7 @@ def test_a_question_of_ones_own_to_three_stopped_and_asked_again(
 def test_a_stranger_chooses_from_the_list_alone(visit: Visit, tmp_path: Path) -> None:
     with serving(tmp_path / "chats", host=Host(True, False, "Off.")) as served:
         page = visit(url=served.url)
-        page.get_by_label("Change Tiny base").click()
+        page.locator("#c-panes").get_by_label("Change Tiny base").click()
         expect(page.locator("#lineup .item").first).to_be_visible()
         expect(page.locator("#typed-pane")).to_have_count(0)
         shoot(page, "compare-choose-wide-light")
