@@ -205,7 +205,7 @@ def _sheet(folder: Path, stamp: Any, state: str, measure: Measure) -> Sheet:
         match.id, match.title, of.task, of.split, not of.own, match.decoding.temperature == 0, of.n,
         state, columns, _rows(columns), _pairs(columns, measure), measure,
         str(told.get("phase", "")), int(told.get("pane", 0)), told.get("pace"),
-        match.error() if state == "error" else "", match.stopping(), _waits(match),
+        match.error() if state == "error" else "", match.stopping() is not None, _waits(match),
         match.by_visitor,
     )  # fmt: skip
 

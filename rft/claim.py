@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rft.errors import InputError, StudioError
 from rft.lock import Hold, LockFile
@@ -23,26 +23,6 @@ from rft.lock import Hold, LockFile
 #: How a starter tells its child which descriptor is the run's lock ("FD:TOKEN").
 INHERITED = "RFT_RUN_LOCK"
 _POLL = 0.3  # seconds between looks at the device
-
-
-class Work(Protocol):
-    """A folder whose work one process at a time does: a run, or a comparison over a set."""
-
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def root(self) -> Path: ...
-    @property
-    def id(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def config(self) -> Any: ...
-    @property
-    def lock(self) -> LockFile: ...
-    def state(self) -> str: ...
-    def error(self) -> str: ...
-    def log_tail(self, lines: int) -> str: ...
 
 
 class Claim:

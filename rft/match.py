@@ -19,37 +19,23 @@ from pathlib import Path
 from typing import Any
 
 from rft import data
-from rft.claim import Claim, claim, device
 from rft.errors import InputError, StudioError
 from rft.exam import EVAL
 from rft.journal import replace
-from rft.lock import LockFile
 from rft.problemset import ProblemSet, read
-from rft.run import State
 from rft.runs import sweep
 from rft.types import Decoding, Problem, Stage
+from rft.work import Work
 from rft.zoo import Card
 
 FEWEST, MOST = 1, 4  #: checkpoints
 _CHOICE = "match.json"
-_LOG_BYTES = 1 << 16
 
 
-class Match:
+class Match(Work):
     """One comparison. Nothing is kept here: every question is put to the files again."""
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder).absolute()
-
-    @property
-    def id(self) -> str:
-        """The folder's name."""
-        return self.folder.name
-
-    @property
-    def root(self) -> Path:
-        """Where it and its neighbours are, the runs among them."""
-        return self.folder.parent
+    NOUN = "evaluation"
 
     @property
     def kept(self) -> Path:
@@ -94,53 +80,10 @@ class Match:
         """Whether a stranger made it, on a public page."""
         return bool(self.config.get("visitor"))
 
-    @property
-    def lock(self) -> LockFile:
-        """The lock that the process holds as long as it lives."""
-        return LockFile(self.folder / "lock")
-
-    def state(self) -> State:
-        """What it is doing, from its files and locks."""
-        if self.lock.held():
-            user = device(self.root).holder().get("run", self.id)
-            return "running" if user == self.id else "queued"
-        if self.error():
-            return "error"
-        if (self.folder / "done").exists():
-            return "done"
+    def begun(self) -> bool:
+        """Whether a process had it."""
         # Whoever held the lock may have been stopped before it had anything to tell.
-        return "stopped" if self.progress() or self.lock.path.exists() else "new"
-
-    def waits_for(self) -> str:
-        """The id of what has the device now; "" where that is this one, or nothing."""
-        user = str(device(self.root).holder().get("run", ""))
-        return "" if user == self.id else user
-
-    def stopping(self) -> bool:
-        """Whether it was asked to stop and still lives."""
-        return "stopping" in self.lock.holder()
-
-    def claim(self) -> Claim:
-        """Become its one process: take the lock, wait for the device (rft.claim)."""
-        if not self.folder.is_dir():
-            raise InputError(self.error())
-        held = claim(self.folder)
-        (self.folder / "error.txt").unlink(missing_ok=True)
-        return held
-
-    def error(self) -> str:
-        """Why it failed or cannot be read; "" if all is well."""
-        if not self.folder.is_dir():
-            return f"The evaluation {self.id} is no longer there: it was deleted or moved."
-        try:
-            _ = self.config
-        except InputError as fault:
-            return str(fault)
-        try:
-            text = (self.folder / "error.txt").read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-        return text.strip() or "The evaluation failed without a word: read log.txt."
+        return bool(self.progress()) or self.lock.path.exists()
 
     def progress(self) -> dict[str, Any]:
         """{"phase", "pane", "answered" (of each pane), "pace" (problems/s or None)}, or {}."""
@@ -176,16 +119,6 @@ class Match:
         holder = self.lock.holder()
         facts = sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in files)
         return (holder.get("token"), holder.get("stopping"), self.waits_for(), *facts)
-
-    def log_tail(self, lines: int) -> str:
-        """The last lines of its log."""
-        try:
-            with (self.folder / "log.txt").open("rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_BYTES))
-                text = file.read().decode("utf-8", "replace")
-        except FileNotFoundError:
-            return ""
-        return "\n".join(text.rstrip().replace("\r", "\n").split("\n")[-lines:])
 
     def _report(self, pane: int) -> Path:
         return self.folder / f"report-{pane}.json"

@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rft.claim import INHERITED, Work, since
+from rft.claim import INHERITED, since
 from rft.errors import InputError, StudioError
 from rft.journal import replace
 from rft.run import Run
 from rft.runs import runs
+from rft.work import Work
 
 _HOME = Path(__file__).resolve().parent.parent
 _POLL = 0.2  # seconds

@@ -17,19 +17,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rft import data
-from rft.claim import Claim, claim, device
+from rft.claim import device
 from rft.config import Config
-from rft.errors import InputError
 from rft.journal import Journal, Record, cut, replace
-from rft.lock import LockFile
 from rft.scenes import Split
 from rft.shelf import json_file
 from rft.types import Problem
+from rft.work import Work
 
 #: Where runs are unless a caller names another place.
 ROOT = Path(__file__).resolve().parent.parent / "runs"
 
-State = Literal["new", "queued", "running", "stopped", "done", "error"]
 Phase = Literal["loading", "sft", "grpo", "measuring", "saving"]
 
 #: What the page shows of a run; their times and sizes are its stamp.
@@ -38,33 +36,12 @@ _SHOWN = {
     "after.json", "log.txt", "progress.json", "error.txt", "done", "dry_run.json", "probe.json",
 }  # fmt: skip
 _JOURNALS = ("metrics.jsonl", "heldout.jsonl", "rollouts.jsonl")
-_LOG_BYTES = 1 << 16  # the end of the log that is read for its tail
 
 
-class Run:
+class Run(Work):
     """One run folder. Nothing is kept here: every question is put to the files again."""
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder).absolute()
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Run) and other.folder == self.folder
-
-    def __hash__(self) -> int:
-        return hash(self.folder)
-
-    @property
-    def id(self) -> str:
-        """The folder's name."""
-        return self.folder.name
-
-    @property
-    def root(self) -> Path:
-        """Where this run and its neighbours are."""
-        return self.folder.parent
+    NOUN = "run"
 
     @property
     def final(self) -> Path:
@@ -94,52 +71,15 @@ class Run:
         """What a person calls this run."""
         return str(self.about["title"])
 
-    @property
-    def lock(self) -> LockFile:
-        """The lock that the trainer holds as long as it lives."""
-        return LockFile(self.folder / "lock")
-
-    def state(self) -> State:
-        """What the run is doing, from its files and locks."""
-        if self.lock.held():
-            on_device = device(self.root).holder().get("run", self.id)
-            return "running" if on_device == self.id else "queued"
-        if self.error():
-            return "error"
-        if (self.folder / "done").exists():
-            return "done"
+    def begun(self) -> bool:
+        """Whether a step was logged or a checkpoint saved."""
         # Each stage may keep its checkpoints in a folder of its own.
         saved = (*self.folder.glob("checkpoint-*"), *self.folder.glob("*/checkpoint-*"))
-        return "stopped" if self.step or saved else "new"
+        return bool(self.step or saved)
 
-    def claim(self) -> Claim:
-        """Become the trainer of this run: take its lock, wait for the device (rft.claim).
-
-        InputError where the folder is no run or another process trains it.
-        """
-        if not self.folder.is_dir():
-            raise InputError(self.error())
-        held = claim(self.folder)
-        (self.folder / "error.txt").unlink(missing_ok=True)
-        return held
-
-    def error(self) -> str:
-        """Why the run failed or cannot be read: a sentence, then details. "" if all is well."""
-        if not self.folder.is_dir():
-            return f"The run {self.id} is no longer there: it was deleted or moved."
-        try:
-            _readable_config(self.folder / "config.json", _stamp(self.folder / "config.json"))
-        except InputError as fault:
-            return str(fault)
-        try:
-            text = (self.folder / "error.txt").read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-        return text.strip() or "The run failed without a word: read log.txt."
-
-    def stopping(self) -> float | None:
-        """When the run was asked to stop, while it still lives."""
-        return self.lock.holder().get("stopping")
+    def check(self) -> None:
+        """InputError where the config cannot be read."""
+        _readable_config(self.folder / "config.json", _stamp(self.folder / "config.json"))
 
     def metrics(self) -> list[Record]:
         """One record per optimizer step."""
@@ -181,17 +121,6 @@ class Run:
     def after(self) -> dict[str, Any] | None:
         """The same after it."""
         return _object(self.folder / "after.json")
-
-    def log_tail(self, lines: int) -> str:
-        """The last lines of the log; of a line that was written over, the last version."""
-        try:
-            with (self.folder / "log.txt").open("rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_BYTES))
-                text = file.read().decode("utf-8", "replace")
-        except FileNotFoundError:
-            return ""
-        kept = [line.rstrip("\r").rpartition("\r")[2] for line in text.rstrip().split("\n")]
-        return "\n".join(kept[-lines:])
 
     def stamp(self) -> tuple[Any, ...]:
         """Changes when anything that the page shows of this run does; costs little.

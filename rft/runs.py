@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from rft import data
-from rft.claim import Work, device
+from rft.claim import device
 from rft.config import Config
 from rft.errors import InputError, StudioError
 from rft.journal import replace
 from rft.run import Run
 from rft.types import Problem
+from rft.work import Work
 
 _TITLE = 100  # characters
 _ABANDONED = 3600.0  # seconds after which nobody writes to a draft any more
