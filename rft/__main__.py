@@ -15,7 +15,7 @@ COMMANDS = {
     "rehearse": ("rft.rehearsal", "try a run before it starts"),
     "train": ("rft.trainer", "train a checkpoint by a recipe"),
     "retrain": ("rft.retrain", "train bundled checkpoints from their recipes"),
-    "eval": ("rft.exam", "measure checkpoints' accuracy on a task"),
+    "eval": ("rft.measurement", "measure checkpoints' accuracy on a task"),
     "match": ("rft.contest", "compare checkpoints over a set, as the page does"),
     "export": ("rft.export", "pack, merge or publish a finished run"),
     "prove": ("rft.proof", "show that a run's training is applied"),
