@@ -30,7 +30,7 @@ def test_the_bundled_ones_are_measured_on_every_split(tmp_path: Path) -> None:
 
 def test_a_standing_counts_tag_bare_answer_credit_and_true_statements() -> None:
     chosen = ProblemSet("spatial", "id", 3)
-    problems = chosen.problems()
+    problems = list(chosen.problems())
     said = [
         f"<think>\n{problems[0].cot}\n</think>\n<answer>\n{problems[0].answer}\n</answer>",
         "<answer>change_size(9, 'small')</answer>",
