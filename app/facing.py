@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import asking, beside, blind, examples, onset, standings, votes
+from app import asking, beside, blind, examples, onset, scoreboard, votes
 from app.asking import part
 from app.comparison import FEWEST, MOST, MOST_SAMPLES, STRANGERS_SAMPLES, Comparisons
 from app.conversation import Conversation
@@ -127,7 +127,7 @@ def draw(
 
 def line(all: Comparisons, kept: dict[str, Any]) -> str:
     """Whom a set would be put to: the same as the panes'."""
-    return standings.lineup(all.lineup(kept.get("cards"), task_kept(kept)), MOST, FEWEST)
+    return scoreboard.lineup(all.lineup(kept.get("cards"), task_kept(kept)), MOST, FEWEST)
 
 
 def tally(all: Comparisons) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app import cases, sets, sharing, standings
+from app import cases, scoreboard, sets, sharing
 from app.comparison import Comparisons
 from app.drafts import Drafts
 from app.host import SHORT_ONLY, STRANGERS_PROBLEMS, Host
@@ -63,13 +63,13 @@ class Sittings:
     def _parts(self, view: View) -> dict[str, str]:
         match = sets.chosen(self.root, view)
         if match is None:
-            return dict.fromkeys(PARTS, "") | {"o-head": standings.NOTHING}
+            return dict.fromkeys(PARTS, "") | {"o-head": scoreboard.NOTHING}
         sheet = sets.sheet(match, view.measure)
         may = self.may(match)
         return {
-            "o-list": standings.shelf(sets.listed(self.root), match.id),
-            "o-head": standings.head(sheet, may_stop=may, may_delete=may),
-            "o-bars": standings.bars(sheet),
+            "o-list": scoreboard.shelf(sets.listed(self.root), match.id),
+            "o-head": scoreboard.head(sheet, may_stop=may, may_delete=may),
+            "o-bars": scoreboard.bars(sheet),
             "o-table": cases.table(sheet, view),
         }
 

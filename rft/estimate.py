@@ -127,7 +127,7 @@ def _sampling_bytes(sizes: Anatomy, load: Load, number: int) -> float:
 def _training_bytes(config: Config, sizes: Anatomy, load: Load, number: int, on_gpu: bool) -> float:
     tokens = load.micro * (load.prompt + load.completion)
     layer = number * (14.0 * sizes.hidden + 4.0 * sizes.intermediate)
-    if on_gpu and sizes.parameters > CHECKPOINTED:
+    if sizes.parameters > CHECKPOINTED:
         kept = tokens * (sizes.layers * 2.0 * number * sizes.hidden + 2 * layer)
     else:
         kept = tokens * sizes.layers * layer

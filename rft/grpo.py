@@ -23,6 +23,7 @@ from rft.errors import StudioError
 from rft.images import open_image
 from rft.learner import Learner
 from rft.order import passes, per_pass
+from rft.pace import CHECKPOINTED
 from rft.parse import parse
 from rft.policy import structure
 from rft.rewards import Rubric, explain
@@ -77,7 +78,7 @@ def given(
     cuda = torch.cuda.is_available()
     share = config.batch * config.generations // world
     micro = per_pass(share, config.micro_batch)
-    large = sum(p.numel() for p in learner.whole.parameters()) > 5e8
+    large = sum(p.numel() for p in learner.whole.parameters()) > CHECKPOINTED
     args = GRPOConfig(
         output_dir=out,
         max_steps=config.steps,
@@ -99,7 +100,7 @@ def given(
         seed=config.seed,
         bf16=cuda,
         use_cpu=not cuda,
-        gradient_checkpointing=cuda and large,
+        gradient_checkpointing=large,
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_steps=config.save_steps,

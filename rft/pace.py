@@ -16,7 +16,7 @@ from rft.config import Config
 from rft.machine import Memory
 from rft.workload import Load
 
-#: From so many parameters on, the trainer recomputes activations on a GPU.
+#: From so many parameters on, the trainer recomputes activations rather than keep them.
 CHECKPOINTED = 5e8
 #: Problems measured at once, and on the curve at each measurement.
 MEASURED = 64
@@ -48,10 +48,10 @@ def pace_of(memory: Memory, cores: int | None = None) -> Pace:
     return Pace(4e10 * cores, 2e10, 2e-3, gpu=False)
 
 
-def _pass_flops(config: Config, sizes: Anatomy, load: Load, pace: Pace, completion: float) -> float:
+def _pass_flops(config: Config, sizes: Anatomy, load: Load, completion: float) -> float:
     """Operations of forward and backward on one completion with its prompt."""
     backward = 2.0 if config.rank else 4.0
-    again = 2.0 if pace.gpu and sizes.parameters > CHECKPOINTED else 0.0
+    again = 2.0 if sizes.parameters > CHECKPOINTED else 0.0
     tokens = load.prompt + completion
     text = (2.0 + backward + again) * (sizes.blocks * tokens + sizes.embeddings * completion)
     return text + (6.0 if config.train_vision else 2.0) * sizes.vision * load.patches
@@ -71,7 +71,7 @@ def _writing_seconds(sizes: Anatomy, load: Load, pace: Pace, number: int, count:
 def grpo_seconds(config: Config, sizes: Anatomy, load: Load, pace: Pace) -> float:
     """Seconds of one step of GRPO: sampling, the starting checkpoint's view, learning."""
     number = 2 if config.rank and pace.gpu else 4
-    passes = load.together * _pass_flops(config, sizes, load, pace, _LONGEST * load.completion)
+    passes = load.together * _pass_flops(config, sizes, load, _LONGEST * load.completion)
     if config.beta:  # the starting checkpoint's own view of every completion
         passes += load.together * 2.0 * sizes.blocks * (load.prompt + load.completion)
     slow = 1.3 if config.four_bit else 1.0
@@ -82,7 +82,7 @@ def grpo_seconds(config: Config, sizes: Anatomy, load: Load, pace: Pace) -> floa
 def sft_seconds(config: Config, sizes: Anatomy, load: Load, pace: Pace) -> float:
     """Seconds of one step of SFT."""
     slow = 1.3 if config.four_bit else 1.0
-    one = _pass_flops(config, sizes, load, pace, _AVERAGE * load.completion)
+    one = _pass_flops(config, sizes, load, _AVERAGE * load.completion)
     return _AROUND + slow * load.examples * one / pace.flops
 
 

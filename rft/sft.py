@@ -21,6 +21,7 @@ from rft.images import open_image
 from rft.learner import Learner
 from rft.lessons import Lesson, completion_of, curriculum
 from rft.order import passes, per_pass
+from rft.pace import CHECKPOINTED
 from rft.policy import structure
 from rft.tasks import prompt_for
 from rft.types import Problem
@@ -45,7 +46,7 @@ def trainer(
     """
     cuda = torch.cuda.is_available()
     micro = per_pass(config.batch // world, config.micro_batch)
-    large = sum(p.numel() for p in learner.whole.parameters()) > 5e8
+    large = sum(p.numel() for p in learner.whole.parameters()) > CHECKPOINTED
     if config.data == "run":
         lessons = [lesson(config.method, problem) for problem in problems]
         lesson_at: Callable[[int], Lesson] = lessons.__getitem__
@@ -79,7 +80,7 @@ def trainer(
         train_sampling_strategy="sequential",  # the order is made already
         max_length=None,  # or image tokens could be cut
         completion_only_loss=True,
-        gradient_checkpointing=cuda and large,
+        gradient_checkpointing=large,
         bf16=cuda,
         use_cpu=not cuda,
         logging_steps=1,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app import cases, sets, standings
+from app import cases, scoreboard, sets
 from app.comparison import Comparisons
 from app.drafts import Drafts
 from app.host import SHORT_ONLY, STRANGERS_PROBLEMS, Host
@@ -85,7 +85,7 @@ def test_problems_are_filtered_by_who_is_right(tmp_path: Path) -> None:
 def test_the_bars_say_rate_interval_test_and_what_the_paper_reports(tmp_path: Path) -> None:
     right = ["="] * 12
     sheet = sets.sheet(made(tmp_path, [["x"] * 12, right, right]), "strict")
-    bars = standings.bars(sheet)
+    bars = scoreboard.bars(sheet)
     assert "100.0% inside" not in bars and "100.0<small>%</small>" in bars
     assert "0.0%, 0.0 to 24.2, 0 of 12" in bars, "Wilson's interval of none of twelve"
     assert bars.count("McNemar") == 2 and "No problem changed." in bars
@@ -128,22 +128,22 @@ def test_an_unfinished_comparison_is_of_what_both_have_answered(tmp_path: Path) 
     assert (
         "not asked yet" in cases.table(sheet, View()) and len(View(wanted="A+B-").rows(sheet)) == 0
     )
-    head = standings.head(sheet, may_stop=True, may_delete=True)
+    head = scoreboard.head(sheet, may_stop=True, may_delete=True)
     assert 'data-do="resume"' in head and "Stop</button>" not in head
-    assert 'data-do="resume"' not in standings.head(sheet, may_stop=False, may_delete=False)
+    assert 'data-do="resume"' not in scoreboard.head(sheet, may_stop=False, may_delete=False)
 
 
 def test_a_fault_stands_where_the_bar_would(tmp_path: Path) -> None:
     match = made(tmp_path, [["=", "="], ["=", "="]])
     match.write(0, {"fault": "There is no such folder: <b>check</b> it."})
-    bars = standings.bars(sets.sheet(match, "strict"))
+    bars = scoreboard.bars(sets.sheet(match, "strict"))
     assert "no such folder: &lt;b&gt;check" in bars and bars.count('class="bar-row big"') == 1
 
 
 def test_only_what_has_changed_is_drawn(tmp_path: Path) -> None:
     room = sittings(tmp_path)
     nothing, seen = room.draw({}, {})
-    assert nothing["o-head"] == standings.NOTHING and room.draw({}, seen) == ({}, seen)
+    assert nothing["o-head"] == scoreboard.NOTHING and room.draw({}, seen) == ({}, seen)
     match = made(room.root, [["=", "="]])
     drawn, seen = room.draw({}, seen)
     assert set(drawn) == {"o-head", "o-bars", "o-table"}, "the newest, where none is chosen"
