@@ -94,6 +94,21 @@ def test_a_record_is_a_group_in_order(trained: Trained, problems: Sequence[Probl
             assert c["cut"] is False or c["tokens"] == CONFIG.max_new_tokens
 
 
+def test_a_large_model_learns_the_same_from_recomputed_activations(
+    train: Callable[..., Trained], rising: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, rewards=(("rising", 1.0),))
+    kept = train(config)
+    monkeypatch.setattr(grpo, "CHECKPOINTED", 0)
+    again = train(config)
+    assert (
+        again.trainer.args.gradient_checkpointing and not kept.trainer.args.gradient_checkpointing
+    )
+    assert again.said(1) == kept.said(1)
+    for name in ("loss", "grad_norm"):
+        assert again.logged(name) == pytest.approx(kept.logged(name), rel=1e-3, abs=1e-5)
+
+
 def test_advantages_are_those_of_the_paper(trained: Trained) -> None:
     # Rewards 0, 1, 2, 3: mean 1.5, deviations -1.5, -.5, .5, 1.5, whose squares make 5;
     # the sample's variance is 5 / 3. GRPO divides by its root plus TRL's 1e-4.
