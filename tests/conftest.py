@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -34,6 +35,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from rft.tiny import build
 
     return build(tmp_path_factory.mktemp("checkpoint") / "tiny", seed=1)
+
+
+@pytest.fixture(scope="session")
+def slow(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained checkpoint of many layers: what it says can be stopped on any machine."""
+    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+
+    folder = shutil.copytree(tiny, tmp_path_factory.mktemp("checkpoint") / "slow")
+    config = Qwen2VLConfig.from_pretrained(tiny)
+    config.text_config.num_hidden_layers *= 8
+    config.text_config.layer_types *= 8
+    Qwen2VLForConditionalGeneration(config).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -26,12 +26,12 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def visit(browser: Browser, studio: Served, tiny: Path) -> Iterator[Visit]:
+def visit(browser: Browser, studio: Served, slow: Path) -> Iterator[Visit]:
     """Open the page as a new visitor; afterwards, see that nothing went wrong unseen."""
     with visits(browser, 30_000) as opened:
 
         def open_page(
-            size: dict[str, int] = WIDE, *, dark: bool = False, model: Path | None = tiny
+            size: dict[str, int] = WIDE, *, dark: bool = False, model: Path | None = slow
         ) -> Page:
             page = opened(studio.url, size, dark=dark)
             expect(page.locator("section.card")).to_be_visible(timeout=SLOW_MS)
@@ -273,10 +273,10 @@ def test_visitors_share_the_queue_and_nothing_else(visit: Visit) -> None:
 
 
 def test_a_second_tab_cannot_ask_while_a_question_waits(
-    visit: Visit, studio: Served, tiny: Path
+    visit: Visit, studio: Served, slow: Path
 ) -> None:
     page = visit()
-    queue = held(studio, tiny)
+    queue = held(studio, slow)
     page.get_by_role("button", name="Watch it reason").click()
     expect(page.locator("#live .note")).to_contain_text("in the queue")
     beside = page.context.new_page()  # the same visitor, so the same conversation
@@ -317,13 +317,13 @@ def test_a_reload_in_the_middle_keeps_what_was_written(visit: Visit) -> None:
 
 
 def test_what_is_in_memory_is_released_when_nobody_uses_it(
-    visit: Visit, studio: Served, tiny: Path
+    visit: Visit, studio: Served, slow: Path
 ) -> None:
     page = visit()
-    queue = held(studio, tiny)
+    queue = held(studio, slow)
     next(queue[0])
     page.locator("#card").get_by_role("button", name="Change").click()
-    resident = page.locator("#zoo .loaded li", has_text=str(tiny))
+    resident = page.locator("#zoo .loaded li", has_text=str(slow))
     expect(resident).to_contain_text("In use")
     page.keyboard.press("Escape")
     let_go(queue)
@@ -397,13 +397,13 @@ def test_the_narrow_page_keeps_its_settings_in_a_drawer(visit: Visit) -> None:
     shoot(page, "stopped-narrow-dark")
 
 
-def test_a_conversation_outlives_the_server(browser: Browser, tiny: Path, tmp_path: Path) -> None:
+def test_a_conversation_outlives_the_server(browser: Browser, slow: Path, tmp_path: Path) -> None:
     context = browser.new_context(viewport=WIDE)
     page = context.new_page()
     with serving(tmp_path / "chats") as first:
         page.goto(first.url)
         expect(page.locator("section.card")).to_be_visible(timeout=SLOW_MS)
-        choose(page, str(tiny))
+        choose(page, str(slow))
         page.get_by_role("button", name="Watch it reason").click()
         streaming(page)
         stop(page)
@@ -411,5 +411,5 @@ def test_a_conversation_outlives_the_server(browser: Browser, tiny: Path, tmp_pa
     with serving(tmp_path / "chats", port):
         page.reload()
         expect(page.locator("article.said .end")).to_contain_text("Stopped", timeout=SLOW_MS)
-        expect(page.locator("section.card h2")).to_have_text(tiny.name)
+        expect(page.locator("section.card h2")).to_have_text(slow.name)
     context.close()

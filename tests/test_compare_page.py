@@ -86,14 +86,14 @@ def test_it_survives_a_reload_and_goes_on_in_chat(visit: Visit) -> None:
 
 
 def test_a_question_of_ones_own_to_three_stopped_and_asked_again(
-    visit: Visit, tiny: Path, tmp_path: Path
+    visit: Visit, slow: Path, tmp_path: Path
 ) -> None:
     page = visit()
     image, file = make("counting", "id", 3).images[0], tmp_path / "scene.png"
     assert isinstance(image, Image.Image)
     image.save(file)
     page.get_by_role("button", name="Add a checkpoint").click()
-    page.locator("#typed-pane").fill(str(tiny))
+    page.locator("#typed-pane").fill(str(slow))
     page.locator("#typed-pane").press("Enter")
     expect(page.locator("#c-panes .pane")).to_have_count(3)
     page.locator("#c-composer input[type=file]").set_input_files([file])
@@ -112,7 +112,7 @@ def test_a_question_of_ones_own_to_three_stopped_and_asked_again(
     page.locator("#c-composer .stop-button").click()
     finished(page, 3)
     expect(untrained.locator(".end, .verdict").first).to_be_visible()
-    page.locator("#c-panes").get_by_label(re.compile("^Remove tiny")).click()
+    page.locator("#c-panes").get_by_label(re.compile("^Remove slow")).click()
     expect(page.locator("#c-panes .pane")).to_have_count(2)
     page.get_by_role("button", name="Ask again").click()
     finished(page)
