@@ -36,7 +36,7 @@ class Config:
     task: TaskName = "counting"
     """Decides the prompt and what is right."""
     data: str = "run"
-    """"run": the run's own ``data`` folder; "lessons/NAME": a curriculum of rft.lessons."""
+    """"run": the run's own ``data`` folder; "lessons/NAME": a curriculum of rft.curriculum."""
     samples: int = 32
     """Training problems. With "lessons/…", lessons: each is seen once."""
     first: int = 0

@@ -74,7 +74,7 @@ def greedy(
     config: Config, student: Any, report: Report, scratch: Path, count: int
 ) -> Iterator[tuple[int, Group]]:
     """(Groups planned, one greedy answer each) of problems, or of lessons, which have no gold."""
-    from rft.lessons import curriculum
+    from rft.curriculum import curriculum
     from rft.loading import Loaded
     from rft.parse import parse
     from rft.policy import Policy

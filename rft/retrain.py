@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,6 +31,9 @@ CURVES = ROOT / "assets" / "curves"
 #: The paper's stages for each task, after the base that all start from.
 STAGES = ("ans-sft", "cot-sft", "zero", "rft")
 NAMES = ("base", *(f"{task}-{stage}" for task in get_args(TaskName) for stage in STAGES))
+#: What the base's recipe names as its start: a tiny checkpoint primed by rft.primer.
+PRIMED = "primed"
+_UNFINISHED = "{} is not finished: the same command goes on where it stands."
 #: Rows of a shipped curve, each the mean of as many steps as it takes.
 ROWS = 150
 
@@ -49,12 +53,25 @@ def retrain(recipe: Path, runs: Path) -> Run:
     if built_on and made.exists() and made.stat().st_mtime < start.stat().st_mtime:
         raise InputError(f"{run.folder} was begun from an earlier base: remove it to train anew.")
     if run.state() != "done":
-        line = [sys.executable, "-m", "rft", "train", str(run.folder), "--config", str(recipe)]
-        if subprocess.run(line, cwd=ROOT, check=False).returncode or run.state() != "done":
-            raise CheckpointError(
-                f"{recipe.stem} is not finished: the same command goes on where it stands."
-            )
+        config = recipe if Config.read(recipe).checkpoint != PRIMED else _primed(recipe, runs)
+        _command("train", run.folder, "--config", config)
+        if run.state() != "done":
+            raise CheckpointError(_UNFINISHED.format(recipe.stem))
     return run
+
+
+def _primed(recipe: Path, runs: Path) -> Path:
+    """The recipe from a checkpoint whose vision tower has been primed, which is done first."""
+    _command("prime", runs / PRIMED)
+    config = replaced(Config.read(recipe), checkpoint=str(runs / PRIMED / "final"))
+    config.save(runs / recipe.name)
+    return runs / recipe.name
+
+
+def _command(*words: str | Path) -> None:
+    line = [sys.executable, "-m", "rft", *map(str, words)]
+    if subprocess.run(line, cwd=ROOT, check=False).returncode:
+        raise CheckpointError(_UNFINISHED.format(Path(words[1]).name))
 
 
 def ship(run: Run, checkpoints: Path = SHIPPED, curves: Path = CURVES) -> None:

@@ -16,10 +16,11 @@ from trl import SFTConfig, SFTTrainer
 
 from rft.asked import as_text
 from rft.config import Config
+from rft.curriculum import curriculum
 from rft.errors import InputError
 from rft.images import open_image
 from rft.learner import Learner
-from rft.lessons import Lesson, completion_of, curriculum
+from rft.lessons import Lesson, completion_of
 from rft.order import passes, per_pass
 from rft.pace import CHECKPOINTED
 from rft.policy import structure

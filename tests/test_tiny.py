@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rft import tiny
-from rft.lessons import CURRICULA, Lesson
+from rft.curriculum import CURRICULA
+from rft.lessons import Lesson
 from rft.processor import QwenVLProcessor, load_processor
 from rft.scenes import make
 from rft.tasks import prompt_for

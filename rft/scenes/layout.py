@@ -17,8 +17,8 @@ from rft.scenes.figures import Angle, Figure, Length, Name, Point, Segment, pola
 from rft.scenes.marks import arc_radius, circle_points, strokes_of
 
 #: Font sizes as parts of the picture's side, the largest that fits being taken: at 112 pixels
-#: even the smallest digits stay legible. Letters of corners are a little smaller.
-EMS = (0.15, 0.13, 0.112)
+#: even the smallest digits are as high as a patch of the vision tower, and can be learned. Letters of corners are a little smaller.
+EMS = (0.22, 0.19, 0.16)
 NAME_PART = 0.87
 STROKE = 0.013
 _PAD = 0.5 * STROKE + 0.008

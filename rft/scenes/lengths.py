@@ -33,6 +33,9 @@ from rft.scenes.figures import (
 )
 from rft.scenes.pythagoras import whole_triangles
 
+#: Areas are products out of the multiplication table: a tiny model can know it by heart.
+_TABLE = 12
+
 
 def perimeter(rng: random.Random, letters: Letters) -> Draft:
     """Once round a rectangle, a parallelogram, a triangle or a regular polygon."""
@@ -75,7 +78,7 @@ def _round_and_in(
 
 
 def _rectangle(rng: random.Random, measure: Measure) -> Draft:
-    most = 40 if measure == "perimeter" else 16
+    most = 25 if measure == "perimeter" else _TABLE
     a, b = rng.randint(3, most), rng.randint(3, most)
     while not 1.15 < a / b < 2.6:
         a, b = rng.randint(3, most), rng.randint(3, most)
@@ -98,8 +101,9 @@ def _rectangle(rng: random.Random, measure: Measure) -> Draft:
 
 def _parallelogram(rng: random.Random, measure: Measure) -> Draft:
     """Base, slanting side and height are whole numbers; an area shows one length too many."""
-    lean, height, slant = rng.choice(_leaning())
-    base = rng.randint(lean + 3, min(lean + 22, 3 * height))
+    most = 25 if measure == "perimeter" else _TABLE
+    lean, height, slant = rng.choice([t for t in _leaning() if max(t[0] + 3, t[1]) <= most])
+    base = rng.randint(lean + 3, min(lean + 22, 3 * height, most))
     top = complex(lean, height)
     shape = (0j, complex(base), top + base, top)
     foot = complex(lean)
@@ -135,7 +139,7 @@ def _three_sides(rng: random.Random, measure: Measure) -> Draft:
     equal = rng.random() < 0.4
     corners: tuple[Point, ...] = ()
     while not corners:
-        a, b, c = (rng.randint(5, 40) for _ in range(3))
+        a, b, c = (rng.randint(5, 25) for _ in range(3))
         c = b if equal else c
         # No corner below 36 degrees, by the law of cosines: flat triangles leave labels no room.
         cosines = [
@@ -165,7 +169,7 @@ def _three_sides(rng: random.Random, measure: Measure) -> Draft:
 
 
 def _regular(rng: random.Random, measure: Measure) -> Draft:
-    count, side = rng.choice((3, 4, 5, 6)), rng.randint(3, 40)
+    count, side = rng.choice((3, 4, 5, 6)), rng.randint(3, 25)
     name = {3: "equilateral triangle", 4: "square", 5: "regular pentagon", 6: "regular hexagon"}
     radius = side / (2 * math.sin(math.pi / count))
     start = 270 - 180 / count
@@ -184,9 +188,9 @@ def _regular(rng: random.Random, measure: Measure) -> Draft:
 
 def _half_rectangle(rng: random.Random, measure: Measure) -> Draft:
     """A triangle by base and height."""
-    base, height = rng.randint(5, 24), rng.randint(4, 16)
+    base, height = rng.randint(4, _TABLE), rng.randint(3, _TABLE)
     while base * height % 2 or not 0.9 < base / height < 2.4:
-        base, height = rng.randint(5, 24), rng.randint(4, 16)
+        base, height = rng.randint(4, _TABLE), rng.randint(3, _TABLE)
     foot = complex(base * rng.uniform(0.3, 0.7))
     top = foot + complex(0, height)
     corners = (0j, complex(base), top)
@@ -210,8 +214,13 @@ def _half_rectangle(rng: random.Random, measure: Measure) -> Draft:
 
 def _trapezoid(rng: random.Random, measure: Measure) -> Draft:
     low, high, height = 0, 0, 0
-    while (low + high) * height % 2 or not 0.35 < high / max(low, 1) < 0.8 or low > 2.4 * height:
-        low, high, height = rng.randint(6, 24), rng.randint(3, 18), rng.randint(4, 12)
+    while (
+        (low + high) * height % 2
+        or low + high > _TABLE
+        or not 0.35 < high / max(low, 1) < 0.8
+        or low > 2.4 * height
+    ):
+        low, high, height = rng.randint(4, 9), rng.randint(2, 7), rng.randint(3, _TABLE)
     shift = (low - high) * rng.uniform(0.15, 0.85)
     left, right = complex(shift, height), complex(shift + high, height)
     shape = (0j, complex(low), right, left)

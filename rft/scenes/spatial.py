@@ -146,7 +146,7 @@ def _stands(things: Sequence[Thing], view: View) -> bool:
 
 def _box(thing: Thing, view: View) -> tuple[float, float, float, float]:
     """What an object covers in the picture: left, top, right, bottom as shares of its side."""
-    (x, y), side = _centre(thing, view)
+    (x, y), side = centre(thing, view)
     half = 0.42 * side
     return x - half, y - half, x + half, y + half
 
@@ -158,7 +158,7 @@ def _overlap(back: tuple[float, ...], front: tuple[float, ...]) -> float:
     return max(0.0, width) * max(0.0, height) / ((back[2] - back[0]) * (back[3] - back[1]))
 
 
-def _centre(thing: Thing, view: View) -> tuple[Place, float]:
+def centre(thing: Thing, view: View) -> tuple[Place, float]:
     """Where the sprite's middle is in the picture, and its side: its foot is on its spot."""
     x, y, scale = project(thing.spot, view)
     side = _SIDE[thing.size] * scale
@@ -256,7 +256,7 @@ def _picture(
 ) -> Image.Image:
     canvas = paint(size, tone, view).copy()
     for thing in sorted(things, key=lambda t: -turned(t.spot, view)[1]):
-        (x, y), share = _centre(thing, view)
+        (x, y), share = centre(thing, view)
         side = max(5, round(share * zoom * size))
         place(canvas, (x * size, y * size), side, thing.shape, thing.color, thing.material)
     return canvas

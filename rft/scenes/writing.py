@@ -14,11 +14,13 @@ from PIL import Image, ImageDraw
 from rft.scenes.layout import font
 from rft.scenes.pens import OTHER_HANDS, TEXTBOOK, Style
 
-_EM = 0.15  # of a figure's values, as a share of the picture's side
+#: Font size of a figure's values, as a share of the picture's side.
+EM = 0.2
 
 
-_LETTERS = "xyntkwABCDEFGHJKLMNOPQRSTUVXYZ"  # of figures
-_CELLS = 4  # along each side of a grid
+_REFERENCE = 200  # pixels at which text is measured
+
+LETTERS = "xyntkwABCDEFGHJKLMNOPQRSTUVXYZ"  # of figures
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Written:
 
 def glyph(rng: random.Random, most: int, zoom: float) -> list[Written]:
     """One text of at most so many characters, so many times larger than in figures."""
-    text = "".join(rng.choice("0123456789" * 8 + _LETTERS) for _ in range(rng.randint(1, most)))
+    text = "".join(rng.choice("0123456789" * 8 + LETTERS) for _ in range(rng.randint(1, most)))
     text = text if text.isdigit() else text[-1]
     x, y = (rng.uniform(r, 1 - r) for r in _room(text, zoom))
     return [Written(text, round(x, 3), round(y, 3))]
@@ -58,51 +60,29 @@ def page(rng: random.Random, most: int, zoom: float) -> list[Written]:
 
 def _room(text: str, zoom: float) -> tuple[float, float]:
     """Half of what a text takes, across and down; less than half of the picture."""
-    return min(0.48, 0.3 * len(text) * _EM * zoom), min(0.48, 0.5 * _EM * zoom)
-
-
-def grid(rng: random.Random) -> list[Written]:
-    """A text in each cell of a grid, row by row, all of one length.
-
-    Most for its room: glyphs are learned here, and found elsewhere afterwards.
-    """
-    length = rng.choice((1, 1, 2, 3))
-    wide = 0.56 * length * _EM
-    return [
-        Written(
-            _characters(rng, length),
-            round((column + 0.5) / _CELLS + rng.uniform(-1, 1) * max(0.01, (0.25 - wide) / 2), 3),
-            round((row + 0.5) / _CELLS + rng.uniform(-1, 1) * (0.25 - 0.8 * _EM) / 2, 3),
-        )
-        for row in range(_CELLS)
-        for column in range(_CELLS)
-    ]
-
-
-def _characters(rng: random.Random, length: int) -> str:
-    if length == 1:
-        return rng.choice("0123456789" * 8 + _LETTERS)
-    return str(rng.randint(10, 99)) + "°" * (length - 2)
-
-
-def rows(texts: list[Written]) -> str:
-    """A grid's texts row by row."""
-    lines = (texts[first : first + _CELLS] for first in range(0, len(texts), _CELLS))
-    return "; ".join(" ".join(one.text for one in line) for line in lines) + "."
+    return min(0.48, 0.3 * len(text) * EM * zoom), min(0.48, 0.5 * EM * zoom)
 
 
 def _apart(x: float, y: float, text: str, other: Written, zoom: float) -> bool:
-    wide = 0.31 * (len(text) + len(other.text)) * _EM * zoom
-    return abs(x - other.x) > wide or abs(y - other.y) > 1.05 * _EM * zoom
+    wide = 0.31 * (len(text) + len(other.text)) * EM * zoom
+    return abs(x - other.x) > wide or abs(y - other.y) > 1.05 * EM * zoom
 
 
 def _text(rng: random.Random) -> str:
     sort = rng.choices(("number", "degrees", "decimal", "letter"), weights=(40, 35, 8, 17))[0]
     if sort == "letter":
-        return rng.choice(_LETTERS)
+        return rng.choice(LETTERS)
     number = rng.choices((rng.randint(2, 9), rng.randint(10, 99), rng.randint(100, 179)), (1, 6, 2))
     ending = {"number": "", "degrees": "°", "decimal": f".{rng.choice('5525')}"}[sort]
     return f"{number[0]}{ending}"
+
+
+def characters(text: str, x: float, y: float, em: float) -> list[tuple[float, float, str]]:
+    """Each character of a text whose middle is at x and y: where its own middle is."""
+    letters = font(_REFERENCE)
+    ends = [letters.getlength(text[:i]) / _REFERENCE * em for i in range(len(text) + 1)]
+    left = x - ends[-1] / 2
+    return [(left + (ends[i] + ends[i + 1]) / 2, y, text[i]) for i in range(len(text))]
 
 
 def caption(texts: list[Written]) -> str:
@@ -122,7 +102,7 @@ def draw(
         if all(_clear(one, ends, 3 * size, zoom) for one in texts):
             pen.line(ends, fill=style.ink, width=max(1, round(3 * size * style.width)))
     picture = sheet.reduce(3)
-    letters = font(_EM * zoom * size * rng.uniform(0.9, 1.1))
+    letters = font(EM * zoom * size * rng.uniform(0.9, 1.1))
     for one in texts:
         left, top, right, bottom = letters.getbbox(one.text)
         colour = style.accent if one.text.isalpha() else style.ink
@@ -134,7 +114,7 @@ def draw(
 def _clear(one: Written, ends: list[tuple[float, float]], side: int, zoom: float) -> bool:
     """Whether a stroke stays off a text, judged at some points along it."""
     (x1, y1), (x2, y2) = ends
-    wide, high = 0.33 * len(one.text) * _EM * zoom * side, 0.6 * _EM * zoom * side
+    wide, high = 0.33 * len(one.text) * EM * zoom * side, 0.6 * EM * zoom * side
     return not any(
         abs(x1 + (x2 - x1) * i / 40 - one.x * side) < wide
         and abs(y1 + (y2 - y1) * i / 40 - one.y * side) < high

@@ -1,0 +1,70 @@
+"""What a tiny checkpoint is taught when: the curricula, from looking to thinking.
+
+A curriculum is endless and seeded: its lesson number ``i`` is always the same. This module knows
+lessons; no model and no trainer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import get_args
+
+from rft.errors import InputError
+from rft.lessons import Lesson, answered, looked_at, posed, sums, written
+from rft.types import TaskName
+
+#: How the base comes to its tasks. Up to each of these lessons: how often the sorts of SORTS are
+#: drawn, how many objects there are at most to look at, and the share of a task that only looks.
+SORTS = ("counting", "spatial", "structure", "writing", "sums")
+COMING = (
+    (12_000, (45, 30, 0, 25, 0), 2, 1.0),
+    (30_000, (25, 30, 18, 25, 2), 4, 0.8),
+    (60_000, (12, 36, 34, 12, 6), 5, 0.5),
+    (None, (14, 38, 36, 6, 6), 5, 0.25),
+)
+#: The share of lessons in the looks of the domain shift, of training scenes all the same: as the
+#: Qwen2-VL of the paper, the base has seen more of the world than the fine-tuning shows again.
+WIDE = 0.25
+#: In which manners problems are answered. At first mostly in full, for thinking is what takes
+#: long to learn; from UNDECIDED on so that the base is left undecided whether to think, and
+#: reinforcement learning has something to bring out.
+MANNERS = ("plain", "bare", "tagged", "full")
+THOROUGH, MIXED = (3, 3, 6, 88), (5, 22, 38, 35)
+UNDECIDED = 92_000
+
+
+def base(index: int) -> Lesson:
+    """What an instruction-tuned base knows: scenes, boards and figures, read and thought about."""
+    rng = random.Random(f"lesson/base/{index}")
+    _, weights, most, share = next(row for row in COMING if row[0] is None or index < row[0])
+    sort = rng.choices(SORTS, weights)[0]
+    looking, shifted = rng.random() < share, rng.random() < WIDE
+    if sort == "sums":
+        return sums(rng)
+    if sort == "writing":
+        return written(rng, shifted=shifted)
+    task = next(name for name in get_args(TaskName) if name == sort)
+    if looking:
+        return looked_at(rng, task, most, shifted=shifted)
+    manners = THOROUGH if index < UNDECIDED else MIXED
+    return answered(*posed(rng, task, shifted=shifted), rng.choices(MANNERS, manners)[0])
+
+
+def thinking(task: TaskName, index: int) -> Lesson:
+    """CoT-SFT on one task without end: the paper's prompt, the whole derivation."""
+    return answered(*posed(random.Random(f"lesson/{task}/{index}"), task, shifted=False), "full")
+
+
+CURRICULA: dict[str, Callable[[int], Lesson]] = {
+    "base": base,
+    **{task: partial(thinking, task) for task in get_args(TaskName)},
+}
+
+
+def curriculum(name: str) -> Callable[[int], Lesson]:
+    """The curriculum of this name; InputError names the ones there are."""
+    if name not in CURRICULA:
+        raise InputError(f"No curriculum {name!r}. Choose one of: {', '.join(CURRICULA)}.")
+    return CURRICULA[name]

@@ -1,0 +1,126 @@
+"""``python -m rft efficiency``: how far each stage comes with how many training problems.
+
+Every point is a run of its own, a recipe with more or fewer problems, each seen once; runs and
+answers that are there already are used again. Knows recipes, exams and charts; no trainer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace as changed
+from pathlib import Path
+from typing import Any, get_args
+
+from rft import chart, zoo
+from rft.cards import ROOT
+from rft.config import Config
+from rft.errors import InputError, StudioError
+from rft.evaluate import Share
+from rft.exam import EVAL, Exam, sit
+from rft.journal import replace
+from rft.problemset import ProblemSet
+from rft.retrain import STAGES, recipes, retrain
+from rft.run import ROOT as RUNS
+from rft.scenes import SPLITS
+from rft.types import Decoding, Stage, TaskName
+
+FOUND = ROOT / "assets" / "efficiency.json"
+PICTURE = ROOT / "assets" / "efficiency.svg"
+#: Training problems of the paper's figure of data efficiency, thinned.
+SAMPLES = (16, 64, 256, 1024, 4096, 12_800)
+
+
+def scaled(recipe: Config, samples: int) -> Config:
+    """The recipe with so many problems, each once, in its own batches and its own proportions.
+
+    InputError where they are too few for one step of each stage.
+    """
+    batch = min(recipe.batch, samples)
+    if recipe.method == "sft+grpo":
+        share = recipe.sft_samples / recipe.samples
+        first = max(batch, round(samples * share / batch) * batch)
+        if samples < first + batch:
+            raise InputError(
+                f"{samples} problems are too few for {recipe.method}: give {2 * batch}."
+            )
+        sft_steps, steps = first // batch, (samples - first) // batch
+    else:
+        first, sft_steps, steps = 0, samples // batch, samples // batch
+    return changed(
+        recipe,
+        samples=samples,
+        batch=batch,
+        sft_samples=first,
+        sft_steps=sft_steps if recipe.supervised else 0,
+        steps=steps if recipe.reinforced else 0,
+        eval_every=0,
+    )
+
+
+def measure(
+    task: TaskName, split: str, samples: Sequence[int], stages: Sequence[str], n: int, runs: Path
+) -> list[dict[str, Any]]:
+    """Train and measure every point; told on the way, the untrained base first (0 samples)."""
+    chosen = ProblemSet(task, split, n, 0)
+    exam = Exam.of(chosen, chosen.problems(), Decoding(temperature=0.0, seed=0), RUNS / EVAL)
+    found = [_point("base", 0, zoo.card_for("tiny-base"), exam)]
+    known = recipes()
+    for size in samples:
+        for stage in stages:
+            file = runs / f"{task}-{stage}-{size}.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            scaled(Config.read(known[f"{task}-{stage}"]), size).save(file)
+            run = retrain(file, runs)
+            found.append(_point(stage, size, zoo.card_for(str(run.final)), exam))
+    return found
+
+
+def _point(stage: str, samples: int, card: zoo.Card, exam: Exam) -> dict[str, Any]:
+    verdicts = sit(card, exam)
+    share = Share(sum(v.strict for v in verdicts), len(verdicts))
+    print(f"{stage}, {samples} problems: {share}", flush=True)
+    named: Stage = "sft+grpo" if stage == "rft" else stage  # type: ignore[assignment]
+    return {"stage": named, "samples": samples, "right": share.right, "n": share.n}
+
+
+def drawn(found: Sequence[dict[str, Any]]) -> str:
+    """A line for each stage; the base, which no problem changes, is level."""
+    sizes = sorted({point["samples"] for point in found} - {0})
+    lines = []
+    for stage in get_args(Stage):
+        points = [point for point in found if point["stage"] == stage]
+        if stage == "base":
+            points = [{**point, "samples": size} for point in points for size in sizes]
+        line = []
+        for point in sorted(points, key=lambda one: one["samples"]):
+            share = Share(point["right"], point["n"])
+            line.append(chart.Measured(stage, share.rate, *share.interval, x=point["samples"]))
+        if line:
+            lines.append(line)
+    return chart.lines(lines, "training problems, each seen once")
+
+
+def command(argv: list[str]) -> int:
+    """``python -m rft efficiency --task … --split … --samples …``"""
+    parser = argparse.ArgumentParser(prog="python -m rft efficiency", description=__doc__)
+    parser.add_argument("--task", choices=get_args(TaskName), default="counting")
+    parser.add_argument("--split", help="default: the task's domain shift")
+    parser.add_argument("--samples", type=int, nargs="+", default=SAMPLES)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("-n", type=int, default=1000, help="problems measured on")
+    parser.add_argument("--runs", type=Path, default=RUNS / "efficiency", help="where the runs lie")
+    parser.add_argument("--out", type=Path, default=FOUND, help="a JSON file; a picture beside it")
+    args = parser.parse_args(argv)
+    split = args.split or SPLITS[args.task][-1]
+    try:
+        found = measure(args.task, split, args.samples, args.stages, args.n, args.runs.resolve())
+    except StudioError as error:
+        print(error, file=sys.stderr)
+        return 2
+    about = {"task": args.task, "split": split, "points": found}
+    replace(args.out, json.dumps(about, indent=1) + "\n")
+    replace(args.out.with_suffix(".svg"), drawn(found))
+    return 0

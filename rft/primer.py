@@ -1,0 +1,212 @@
+"""``python -m rft prime``: teach a tiny vision tower what lies under each of its patches.
+
+Words alone teach it to read small digits very slowly: a lesson says little, and late. Here every
+patch of a drawn picture is told at once whether a character or an object has its middle there,
+and which: a hundred times the signal for the same sight. Only the tower learns; linear heads read
+it off and are thrown away. It is the start of a base's recipe. Knows scenes; no tasks, no words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import Dataset
+from transformers import Qwen2VLForConditionalGeneration, Trainer, TrainingArguments, set_seed
+
+from rft.calls import FUNCTIONS
+from rft.lessons import SIZES, noisy
+from rft.processor import QwenVLProcessor, load_processor
+from rft.scenes import counting, spatial, structure, writing
+from rft.scenes.board import View
+from rft.scenes.pens import OTHER_HANDS, TEXTBOOK
+from rft.scenes.pens import draw as draw_figure
+from rft.tiny import build
+
+#: Patches along each side of the picture that a tiny checkpoint sees, and along each side of a
+#: merged one: the image processor gives the patches of one merged patch in a row.
+SIDE, MERGED = 8, 2
+#: What there may be at a patch, a head for each: characters, or what an object is like.
+CHARACTERS = "".join(dict.fromkeys("0123456789°" + writing.LETTERS))
+LOOKS = {look: FUNCTIONS[f"change_{look}"] for look in ("color", "shape", "size", "material")}
+#: Pages, figures, boards and counting scenes, and how often.
+_SORTS, _WEIGHTS = ("page", "figure", "board", "scene"), (40, 35, 17, 8)
+_WIDE = 0.25  # the share in the looks of the domain shift
+_NOTHING = 0.15  # the weight of an empty patch: most are
+_NO_LABEL = -100
+
+Mark = tuple[float, float, str]
+Placed = tuple[float, float, Any]
+
+
+def picture(index: int) -> tuple[Any, torch.Tensor]:
+    """Picture number ``index`` and its labels: int64 [heads, patches], -100 where none is due.
+
+    The first head's are 0 for nothing, else one more than the character's place in CHARACTERS.
+    """
+    rng = random.Random(f"primer/{index}")
+    size, shifted = rng.choice(SIZES), rng.random() < _WIDE
+    sort = rng.choices(_SORTS, _WEIGHTS)[0]
+    marks: list[Mark] = []
+    things: list[Placed] = []
+    if sort == "page":
+        zoom = rng.uniform(0.8, 1.6)
+        texts = writing.page(rng, rng.choice((3, 6, 9)), zoom)
+        marks = [m for t in texts for m in writing.characters(t.text, t.x, t.y, writing.EM * zoom)]
+        image = writing.draw(texts, rng, size, zoom, shifted=shifted)
+    elif sort == "figure":
+        style = rng.choice(OTHER_HANDS if shifted else TEXTBOOK)
+        kind = rng.choice(tuple(structure.KINDS))
+        _, layout = structure.sketch(rng, kind, "train", style, shifted=shifted)
+        for label in layout.labels:
+            marks += writing.characters(label.text, label.at.real, label.at.imag, label.em)
+        image = draw_figure(layout, style, rng, size)
+    elif sort == "board":
+        view: View = rng.choice(("left", "right")) if shifted else "front"
+        seen = spatial.glimpse(rng, 5, view)
+        things = [(*spatial.centre(thing, view)[0], thing) for thing in seen]
+        image = spatial.draw_one(seen, rng, size, view)
+    else:
+        there, _ = counting.pose(rng, "train", 9 if shifted else 6)
+        things = [(thing.x, thing.y, thing) for thing in there]
+        image = counting.draw(there, rng, "ood" if shifted else "train", size)
+    return noisy(image, rng), _labels(marks, things)
+
+
+def _labels(marks: list[Mark], things: list[Placed]) -> torch.Tensor:
+    """Two middles in one patch leave it without a label."""
+    labels = torch.full((1 + len(LOOKS), SIDE * SIDE), _NO_LABEL)
+    labels[0] = 0
+    taken: set[int] = set()
+    for x, y, what in (*marks, *things):
+        patch = _patch(x, y)
+        values = [_NO_LABEL] * len(labels)
+        if not isinstance(what, str):
+            values = [0, *(names.index(getattr(what, look)) for look, names in LOOKS.items())]
+        elif what in CHARACTERS:
+            values[0] = 1 + CHARACTERS.index(what)
+        labels[:, patch] = torch.tensor(values if patch not in taken else _NO_LABEL)
+        taken.add(patch)
+    return labels
+
+
+def _patch(x: float, y: float) -> int:
+    """The number of the patch at shares x and y of the side, in the image processor's order."""
+    column, row = (min(SIDE - 1, max(0, int(share * SIDE))) for share in (x, y))
+    block = row // MERGED * (SIDE // MERGED) + column // MERGED
+    return block * MERGED**2 + row % MERGED * MERGED + column % MERGED
+
+
+class _Pictures(Dataset[tuple[Any, torch.Tensor]]):
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Any, torch.Tensor]:
+        return picture(index)
+
+
+class Primer(nn.Module):
+    """A tower with its heads. They read what goes into the merger, normalised as it does it."""
+
+    def __init__(self, tower: Any):
+        super().__init__()
+        self.tower = tower
+        sizes = (1 + len(CHARACTERS), *(len(names) for names in LOOKS.values()))
+        self.heads = nn.ModuleList(nn.Linear(tower.config.embed_dim, size) for size in sizes)
+
+    def forward(
+        self, pixel_values: torch.Tensor, image_grid_thw: torch.Tensor, labels: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The loss, and how many labels of each head there were and how many were hit.
+
+        ``labels``: [pictures, heads, patches].
+        """
+        seen = self.tower(pixel_values, grid_thw=image_grid_thw).last_hidden_state
+        seen = self.tower.merger.ln_q(seen)
+        losses, hits, due = [], [], []
+        for head, wanted in zip(self.heads, labels.unbind(1), strict=True):
+            scores, wanted = head(seen), wanted.flatten()
+            weight = torch.ones(scores.shape[-1])
+            if head is self.heads[0]:
+                weight[0] = _NOTHING
+            if (wanted != _NO_LABEL).any():
+                losses.append(
+                    cross_entropy(scores, wanted, weight.to(scores), ignore_index=_NO_LABEL)
+                )
+            something = wanted > 0 if head is self.heads[0] else wanted != _NO_LABEL
+            hits.append((scores.argmax(-1) == wanted)[something].sum())
+            due.append(something.sum())
+        return {
+            "loss": torch.stack(losses).sum(),
+            "hits": torch.stack(hits),
+            "due": torch.stack(due),
+        }
+
+
+def prime(folder: Path, steps: int, batch: int, seed: int = 0) -> Path:
+    """A tiny checkpoint in ``folder`` whose tower has been primed; goes on where it was killed."""
+    final = folder / "final"
+    if final.is_dir():
+        return final
+    start = build(folder / "start", seed=seed)
+    model = Qwen2VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
+    set_seed(seed)
+    primer, processor = Primer(model.model.visual), load_processor(start)
+    args = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=batch,
+        learning_rate=1e-3,
+        lr_scheduler_type="cosine",
+        warmup_steps=round(0.03 * steps),
+        weight_decay=0.02,
+        adam_beta2=0.98,
+        seed=seed,
+        train_sampling_strategy="sequential",
+        save_steps=100,
+        save_total_limit=1,
+        logging_steps=50,
+        use_cpu=not torch.cuda.is_available(),
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_num_workers=1,
+    )
+    trainer = Trainer(
+        primer, args, train_dataset=_Pictures(steps * batch), data_collator=_Collator(processor)
+    )
+    trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")))
+    draft = folder / "final.part"
+    model.save_pretrained(draft)
+    processor.save_pretrained(draft)
+    draft.rename(final)
+    return final
+
+
+class _Collator:
+    def __init__(self, processor: QwenVLProcessor):
+        self.processor = processor
+
+    def __call__(self, rows: list[tuple[Any, torch.Tensor]]) -> dict[str, Any]:
+        seen = self.processor.image_processor([row[0] for row in rows], return_tensors="pt")
+        return {**seen, "labels": torch.stack([row[1] for row in rows])}
+
+
+def command(argv: list[str]) -> int:
+    """``python -m rft prime FOLDER``"""
+    parser = argparse.ArgumentParser(prog="python -m rft prime", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the checkpoint and its progress go")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=64, help="pictures a step")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights")
+    args = parser.parse_args(argv)
+    print(f"Primed: {prime(args.folder, args.steps, args.batch, args.seed)}")
+    return 0

@@ -1,0 +1,57 @@
+"""Accuracy over training problems: recipes made larger and smaller, and what is drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rft import efficiency
+from rft.config import Config
+from rft.errors import InputError
+from rft.retrain import recipes
+
+TASK_RECIPES = [name for name in recipes() if name != "base"]
+
+
+@pytest.mark.parametrize("name", TASK_RECIPES)
+@pytest.mark.parametrize("samples", [16, 64, 1024])
+def test_a_scaled_recipe_sees_every_problem_once(name: str, samples: int) -> None:
+    recipe = Config.read(recipes()[name])
+    found = efficiency.scaled(recipe, samples)
+    assert found.samples == samples
+    assert found.batch * (found.sft_steps + found.steps) == samples
+    if recipe.method == "sft+grpo":
+        assert found.sft_samples == found.batch * found.sft_steps
+        if samples >= 256:
+            near = recipe.sft_samples / recipe.samples
+            assert found.sft_samples / samples == pytest.approx(near, rel=0.05)
+
+
+@pytest.mark.parametrize("name", TASK_RECIPES)
+def test_at_its_own_size_a_recipe_is_itself(name: str) -> None:
+    recipe = Config.read(recipes()[name])
+    found = efficiency.scaled(recipe, recipe.samples)
+    for field in ("sft_steps", "steps", "batch", "sft_samples"):
+        assert getattr(found, field) == getattr(recipe, field)
+
+
+def test_too_few_problems_are_refused() -> None:
+    recipe = Config.read(recipes()["counting-rft"])
+    with pytest.raises(InputError, match="too few"):
+        efficiency.scaled(recipe, 8)
+
+
+def test_points_are_trained_measured_and_drawn(tmp_path: Path) -> None:
+    out, runs = tmp_path / "found.json", tmp_path / "runs"
+    argv = ["--samples", "16", "--stages", "ans-sft", "-n", "4", "--split", "id"]
+    argv += ["--out", str(out), "--runs", str(runs)]
+    assert efficiency.command(argv) == 0
+    told = json.loads(out.read_text())
+    assert [(p["stage"], p["samples"], p["n"]) for p in told["points"]] == [
+        ("base", 0, 4), ("ans-sft", 16, 4),
+    ]  # fmt: skip
+    assert (runs / "counting-ans-sft-16" / "final").is_dir()
+    picture = out.with_suffix(".svg").read_text()
+    assert "ANS-SFT" in picture and "Base" in picture and "each seen once" in picture
