@@ -5,6 +5,7 @@ Knows the files' form and what may be wrong in them; looks at no checkpoint and 
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from rft.types import Stage, TaskName
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT / "assets" / "zoo.toml"
+#: What `python -m rft eval --all` found of the bundled checkpoints.
+RESULTS = ROOT / "assets" / "results.json"
 #: owner/name as the Hub allows it; two dots or dashes in a row are not.
 REPO = re.compile(r"(?!.*(?:\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
@@ -69,6 +72,9 @@ def read_cards(extra: Path | None = None) -> list[Card]:
     table = _read(ZOO)
     entries = {entry["id"]: _placed(entry, ZOO) for entry in table["card"]}
     bundled = {name for name, entry in entries.items() if Path(entry["where"]).is_absolute()}
+    for name, numbers in measured().items():
+        if name in bundled:
+            entries[name].setdefault("measured", numbers)
     if extra is not None:
         own = _read(extra)
         table["model"] = {**table["model"], **own["model"]}
@@ -81,6 +87,29 @@ def read_cards(extra: Path | None = None) -> list[Card]:
         replace(_card(entry, table, extra or ZOO), bundled=name in bundled)
         for name, entry in entries.items()
     ]
+
+
+_SPLITS = {"id": "as trained", "ood": "domain shift", "ood-left": "left", "ood-right": "right"}
+
+
+def measured(file: Path = RESULTS) -> dict[str, dict[str, str]]:
+    """Accuracy inside the answer tag by card and split, with half its 95% interval's width.
+
+    Of a card that was measured on several tasks, each split is told with its task.
+    """
+    if not file.is_file():
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    standings = json.loads(file.read_text())["standings"]
+    tasks: dict[str, set[str]] = {}
+    for one in standings:
+        tasks.setdefault(one["card"], set()).add(one["task"])
+    for one in standings:
+        low, high = one["interval"]
+        of = f"{one['task']}, " if len(tasks[one["card"]]) > 1 else ""
+        told = f"{one['right'] / one['n']:.1%} ± {50 * (high - low):.1f}"
+        found.setdefault(one["card"], {})[of + _SPLITS[one["split"]]] = told
+    return found
 
 
 def weighed(card: Card, parameters: int, margin: float | None = None) -> Card:

@@ -13,12 +13,14 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any, get_args
 
 from rft.cards import ROOT
 from rft.config import Config
+from rft.doctor import Finding, examine
 from rft.errors import CheckpointError, InputError, StudioError
 from rft.journal import replace
 from rft.run import ROOT as RUNS
@@ -87,8 +89,14 @@ def ship(run: Run, checkpoints: Path = SHIPPED, curves: Path = CURVES) -> None:
         "steps": run.config.total_steps,
         "curve": thinned(run.metrics()),
         "heldout": run.heldout(),
+        "doctor": [asdict(finding) for finding in _findings(run)],
     }
     replace(curves / f"{name}.json", json.dumps(told, indent=1) + "\n")
+
+
+def _findings(run: Run) -> list[Finding]:
+    latest = [group for step in run.rollout_steps()[-8:] for group in run.rollouts(step)]
+    return examine(run.config, run.metrics(), run.heldout(), latest)
 
 
 def thinned(metrics: Sequence[Mapping[str, Any]], rows: int = ROWS) -> list[dict[str, Any]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
 from typing import Any, get_args
 
 from rft import chart, zoo
-from rft.cards import ROOT
+from rft.cards import RESULTS, ROOT
 from rft.evaluate import Share, Verdict
 from rft.exam import Exam, sit
 from rft.journal import replace
@@ -24,7 +24,6 @@ from rft.scenes import SPLITS
 from rft.tasks import TASKS
 from rft.types import Decoding, Stage, TaskName
 
-RESULTS = ROOT / "assets" / "results.json"
 PICTURE = ROOT / "assets" / "results.svg"
 STAGES: tuple[Stage, ...] = get_args(Stage)
 _SPLITS = {"id": "ID", "ood": "domain shift", "ood-left": "left", "ood-right": "right"}
@@ -107,13 +106,16 @@ def standing(
 
 def write(found: Sequence[Standing], about: dict[str, Any], file: Path, picture: Path) -> None:
     """Keep what was measured, and draw it."""
-    replace(file, json.dumps({**about, "standings": [asdict(s) for s in found]}, indent=1) + "\n")
+    told = [{**asdict(one), "interval": one.share.interval} for one in found]
+    replace(file, json.dumps({**about, "standings": told}, indent=1) + "\n")
     replace(picture, drawn(found))
 
 
 def read(file: Path = RESULTS) -> list[Standing]:
     """What was written."""
-    return [Standing(**record) for record in json.loads(file.read_text())["standings"]]
+    told = json.loads(file.read_text())["standings"]
+    names = [field.name for field in fields(Standing)]
+    return [Standing(**{name: record[name] for name in names}) for record in told]
 
 
 def drawn(found: Sequence[Standing]) -> str:

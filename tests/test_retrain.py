@@ -11,7 +11,7 @@ import pytest
 
 from rft.config import Config
 from rft.errors import CheckpointError, InputError
-from rft.retrain import NAMES, PRIMED, SHIPPED, recipes, retrain, ship, thinned
+from rft.retrain import CURVES, NAMES, PRIMED, SHIPPED, recipes, retrain, ship, thinned
 from rft.run import Run
 from rft.zoo import cards
 
@@ -53,9 +53,20 @@ def test_a_recipe_becomes_a_run_that_ships_as_checkpoint_and_curve(
     told = json.loads((tmp_path / "curves" / "base.json").read_text())
     assert [row["step"] for row in told["curve"]] == [1, 2] and told["steps"] == 2
     assert all(row["stage"] == "sft" and row["loss"] > 0 for row in told["curve"])
+    assert [finding["severity"] for finding in told["doctor"]] == ["watch"]
     before = (run.folder / "metrics.jsonl").stat().st_mtime_ns
     assert retrain(recipe, run.folder.parent).folder == run.folder  # done: not trained again
     assert (run.folder / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_what_shipped_learned_by_grpo_and_the_doctor_finds_nothing_grave() -> None:
+    for file in sorted(CURVES.glob("*.json")):
+        told = json.loads(file.read_text())
+        assert all(finding["severity"] != "grave" for finding in told["doctor"]), file.stem
+        rewards = [row["reward"] for row in told["curve"] if row["stage"] == "grpo"]
+        third = len(rewards) // 3
+        if third:
+            assert sum(rewards[-third:]) > sum(rewards[:third]), file.stem
 
 
 def test_a_recipe_that_cannot_be_trained_says_that_it_is_not_finished(tmp_path: Path) -> None:

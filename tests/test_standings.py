@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from rft import standings
+from rft import cards, standings
 from rft.evaluate import Verdict
 from rft.parse import parse
 from rft.problemset import ProblemSet
@@ -47,6 +48,11 @@ def test_what_is_written_is_read_again_and_drawn(tmp_path: Path) -> None:
     standings.write([SEEN], {"n": 60}, file, picture)
     assert standings.read(file) == [SEEN]
     assert "Zero: 50.0% [37.7%, 62.3%]" in picture.read_text()
+    assert cards.measured(file) == {"x": {"as trained": "50.0% ± 12.3"}}
+    both = [SEEN, replace(SEEN, task="counting")]
+    standings.write(both, {"n": 60}, file, picture)
+    assert list(cards.measured(file)["x"]) == ["spatial, as trained", "counting, as trained"]
+    assert cards.measured(tmp_path / "none.json") == {}
 
 
 def test_the_table_has_intervals_and_the_papers_number_of_the_same_stage() -> None:
