@@ -32,7 +32,7 @@ WIDE = 0.25
 #: reinforcement learning has something to bring out.
 MANNERS = ("plain", "bare", "tagged", "full")
 THOROUGH, MIXED = (3, 3, 6, 88), (5, 22, 38, 35)
-UNDECIDED = 92_000
+UNDECIDED = 126_000
 
 
 def base(index: int) -> Lesson:

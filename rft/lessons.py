@@ -138,10 +138,10 @@ def _attribute(rng: random.Random, things: Sequence[counting.Thing]) -> tuple[st
         there = any(t.color == color and t.shape == shape for t in things)
         return f"Is there a {color} {shape}?", "yes" if there else "no"
     field = rng.choice(("color", "shape", "size", "material"))
-    places = {0: "leftmost object", len(things) - 1: "rightmost object"}
-    places |= {i: f"{word} object from the left" for i, word in enumerate(_ORDINALS)}
-    at = rng.choice([i for i in places if i < len(things)])
-    return f"What is the {field} of the {places[at]}?", getattr(things[at], field)
+    places = [(0, "leftmost object"), (len(things) - 1, "rightmost object")]
+    places += [(i, f"{word} object from the left") for i, word in enumerate(_ORDINALS)]
+    at, place = rng.choice([(i, place) for i, place in places if i < len(things)])
+    return f"What is the {field} of the {place}?", getattr(things[at], field)
 
 
 def _boards(rng: random.Random, *seen: tuple[tuple[spatial.Thing, ...], View]) -> Draw:

@@ -9,7 +9,9 @@ it off and are thrown away. It is the start of a base's recipe. Knows scenes; no
 from __future__ import annotations
 
 import argparse
+import json
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,15 @@ from torch.utils.data import Dataset
 from transformers import Qwen2VLForConditionalGeneration, Trainer, TrainingArguments, set_seed
 
 from rft.calls import FUNCTIONS
+from rft.errors import InputError, StudioError
+from rft.journal import replace
 from rft.lessons import SIZES, noisy
 from rft.processor import QwenVLProcessor, load_processor
 from rft.scenes import counting, spatial, structure, writing
 from rft.scenes.board import View
 from rft.scenes.pens import OTHER_HANDS, TEXTBOOK
 from rft.scenes.pens import draw as draw_figure
+from rft.stages import newest_checkpoint
 from rft.tiny import build
 
 #: Patches along each side of the picture that a tiny checkpoint sees, and along each side of a
@@ -114,46 +119,43 @@ class _Pictures(Dataset[tuple[Any, torch.Tensor]]):
 
 
 class Primer(nn.Module):
-    """A tower with its heads. They read what goes into the merger, normalised as it does it."""
+    """A tower with its heads. They read the merged patches, as the language model will."""
 
     def __init__(self, tower: Any):
         super().__init__()
         self.tower = tower
-        sizes = (1 + len(CHARACTERS), *(len(names) for names in LOOKS.values()))
-        self.heads = nn.ModuleList(nn.Linear(tower.config.embed_dim, size) for size in sizes)
+        self.sizes = (1 + len(CHARACTERS), *(len(names) for names in LOOKS.values()))
+        width, parts = tower.config.hidden_size, MERGED**2
+        self.heads = nn.ModuleList(nn.Linear(width, parts * size) for size in self.sizes)
 
     def forward(
         self, pixel_values: torch.Tensor, image_grid_thw: torch.Tensor, labels: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """The loss, and how many labels of each head there were and how many were hit.
-
-        ``labels``: [pictures, heads, patches].
-        """
-        seen = self.tower(pixel_values, grid_thw=image_grid_thw).last_hidden_state
-        seen = self.tower.merger.ln_q(seen)
-        losses, hits, due = [], [], []
-        for head, wanted in zip(self.heads, labels.unbind(1), strict=True):
-            scores, wanted = head(seen), wanted.flatten()
-            weight = torch.ones(scores.shape[-1])
-            if head is self.heads[0]:
+        """The loss, summed over the heads. ``labels``: [pictures, heads, patches]."""
+        seen = self.tower(pixel_values, grid_thw=image_grid_thw).pooler_output
+        loss = seen.new_zeros(())
+        for place, (head, size) in enumerate(zip(self.heads, self.sizes, strict=True)):
+            wanted, weight = labels[:, place].flatten(), seen.new_ones(size)
+            if place == 0:
                 weight[0] = _NOTHING
             if (wanted != _NO_LABEL).any():
-                losses.append(
-                    cross_entropy(scores, wanted, weight.to(scores), ignore_index=_NO_LABEL)
-                )
-            something = wanted > 0 if head is self.heads[0] else wanted != _NO_LABEL
-            hits.append((scores.argmax(-1) == wanted)[something].sum())
-            due.append(something.sum())
-        return {
-            "loss": torch.stack(losses).sum(),
-            "hits": torch.stack(hits),
-            "due": torch.stack(due),
-        }
+                scores = head(seen).view(-1, size)
+                loss = loss + cross_entropy(scores, wanted, weight, ignore_index=_NO_LABEL)
+        return {"loss": loss}
 
 
 def prime(folder: Path, steps: int, batch: int, seed: int = 0) -> Path:
-    """A tiny checkpoint in ``folder`` whose tower has been primed; goes on where it was killed."""
-    final = folder / "final"
+    """A tiny checkpoint in ``folder`` whose tower has been primed; goes on where it was killed.
+
+    InputError where the folder was begun with other numbers.
+    """
+    final, record = folder / "final", folder / "primer.json"
+    asked = {"steps": steps, "batch": batch, "seed": seed}
+    folder.mkdir(parents=True, exist_ok=True)
+    if not record.exists():
+        replace(record, json.dumps(asked) + "\n")
+    if (begun := json.loads(record.read_text())) != asked:
+        raise InputError(f"{folder} was begun with {begun}: name another folder for {asked}.")
     if final.is_dir():
         return final
     start = build(folder / "start", seed=seed)
@@ -183,7 +185,8 @@ def prime(folder: Path, steps: int, batch: int, seed: int = 0) -> Path:
     trainer = Trainer(
         primer, args, train_dataset=_Pictures(steps * batch), data_collator=_Collator(processor)
     )
-    trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")))
+    last = newest_checkpoint(folder, remove=True)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     draft = folder / "final.part"
     model.save_pretrained(draft)
     processor.save_pretrained(draft)
@@ -208,5 +211,9 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--batch", type=int, default=64, help="pictures a step")
     parser.add_argument("--seed", type=int, default=0, help="of the weights")
     args = parser.parse_args(argv)
-    print(f"Primed: {prime(args.folder, args.steps, args.batch, args.seed)}")
+    try:
+        print(f"Primed: {prime(args.folder, args.steps, args.batch, args.seed)}")
+    except StudioError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
+from rft.errors import InputError
 from rft.primer import CHARACTERS, LOOKS, SIDE, picture, prime
 from rft.processor import load_processor
 from rft.scenes.writing import characters
@@ -65,7 +67,12 @@ def test_priming_learns_goes_on_and_leaves_the_words_alone(tmp_path: Path) -> No
         if not torch.equal(old, new)
     }
     assert moved and all(".visual." in name for name in moved)
+    weights = (folder / "model.safetensors").read_bytes()
+    shutil.rmtree(folder)  # killed before it was written
     assert prime(tmp_path / "one", steps=40, batch=8) == folder
+    assert (folder / "model.safetensors").read_bytes() == weights
+    with pytest.raises(InputError, match="begun with"):
+        prime(tmp_path / "one", steps=50, batch=8)
 
 
 @pytest.mark.parametrize("index", range(3))

@@ -135,7 +135,7 @@ def circle_length(rng: random.Random, letters: Letters) -> Draft:
     if rng.random() < 0.6:
         return rng.choice((chord, tangent))(rng, letters)
     asked = rng.choice(("radius", "diameter", "circumference"))
-    diameter = rng.randint(4, 12 if asked == "circumference" else 60)
+    diameter = rng.randint(4, 20 if asked == "circumference" else 99)
     radius = tidy(Decimal(diameter) / 2)
     by_radius = asked == "diameter" or (asked == "circumference" and rng.random() < 0.5)
     working = Working(

@@ -201,14 +201,21 @@ def _belongs(mark: Angle | Length | Name, at: Point, sheet: _Sheet) -> bool:
             for rival in figure.angles
             if rival.at != mark.at
         ) and sheet.clear_way((start, at))
-    if isinstance(mark, Length) and not mark.outer:
-        reach = _distance(at, (mark.one, mark.two))
-        return all(
-            reach < _MUCH_NEARER * _distance(at, (other.one, other.two))
-            for other in figure.lengths
-            if other != mark
+    if isinstance(mark, Length):
+        own = (mark.one, mark.two)
+        reach = _distance(at, own)
+        rivals = [(other.one, other.two) for other in figure.lengths if other != mark]
+        return (
+            mark.outer or all(reach < _MUCH_NEARER * _distance(at, rival) for rival in rivals)
+        ) and all(
+            reach < _NEARER * _distance(at, side) for side in figure.sides() if _apart(side, own)
         )
     return True
+
+
+def _apart(side: Segment, own: Segment) -> bool:
+    """Whether a stroke is another one than that on which a length lies, wholly or in part."""
+    return max(_distance(end, side) for end in own) > 0.02
 
 
 def _cut(first: Segment, second: Segment) -> bool:

@@ -33,8 +33,8 @@ from rft.scenes.figures import (
 )
 from rft.scenes.pythagoras import whole_triangles
 
-#: Areas are products out of the multiplication table: a tiny model can know it by heart.
-_TABLE = 12
+#: One factor of an area has one digit: a tiny model can learn such products, and no longer ones.
+_DIGIT = 9
 
 
 def perimeter(rng: random.Random, letters: Letters) -> Draft:
@@ -78,10 +78,10 @@ def _round_and_in(
 
 
 def _rectangle(rng: random.Random, measure: Measure) -> Draft:
-    most = 25 if measure == "perimeter" else _TABLE
-    a, b = rng.randint(3, most), rng.randint(3, most)
+    most = 40 if measure == "perimeter" else _DIGIT
+    a, b = rng.randint(3, 40), rng.randint(3, most)
     while not 1.15 < a / b < 2.6:
-        a, b = rng.randint(3, most), rng.randint(3, most)
+        a, b = rng.randint(3, 40), rng.randint(3, most)
     if rng.random() < 0.3:
         a, b = b, a
     shape = (0j, complex(a), complex(a, b), complex(0, b))
@@ -101,9 +101,9 @@ def _rectangle(rng: random.Random, measure: Measure) -> Draft:
 
 def _parallelogram(rng: random.Random, measure: Measure) -> Draft:
     """Base, slanting side and height are whole numbers; an area shows one length too many."""
-    most = 25 if measure == "perimeter" else _TABLE
-    lean, height, slant = rng.choice([t for t in _leaning() if max(t[0] + 3, t[1]) <= most])
-    base = rng.randint(lean + 3, min(lean + 22, 3 * height, most))
+    most = 20 if measure == "perimeter" else _DIGIT
+    lean, height, slant = rng.choice([sides for sides in _leaning() if sides[1] <= most])
+    base = rng.randint(lean + 3, min(lean + 22, 3 * height))
     top = complex(lean, height)
     shape = (0j, complex(base), top + base, top)
     foot = complex(lean)
@@ -139,7 +139,7 @@ def _three_sides(rng: random.Random, measure: Measure) -> Draft:
     equal = rng.random() < 0.4
     corners: tuple[Point, ...] = ()
     while not corners:
-        a, b, c = (rng.randint(5, 25) for _ in range(3))
+        a, b, c = (rng.randint(5, 40) for _ in range(3))
         c = b if equal else c
         # No corner below 36 degrees, by the law of cosines: flat triangles leave labels no room.
         cosines = [
@@ -169,7 +169,7 @@ def _three_sides(rng: random.Random, measure: Measure) -> Draft:
 
 
 def _regular(rng: random.Random, measure: Measure) -> Draft:
-    count, side = rng.choice((3, 4, 5, 6)), rng.randint(3, 25)
+    count, side = rng.choice((3, 4, 5, 6)), rng.randint(3, 40)
     name = {3: "equilateral triangle", 4: "square", 5: "regular pentagon", 6: "regular hexagon"}
     radius = side / (2 * math.sin(math.pi / count))
     start = 270 - 180 / count
@@ -188,9 +188,9 @@ def _regular(rng: random.Random, measure: Measure) -> Draft:
 
 def _half_rectangle(rng: random.Random, measure: Measure) -> Draft:
     """A triangle by base and height."""
-    base, height = rng.randint(4, _TABLE), rng.randint(3, _TABLE)
+    base, height = rng.randint(4, 24), rng.randint(3, _DIGIT)
     while base * height % 2 or not 0.9 < base / height < 2.4:
-        base, height = rng.randint(4, _TABLE), rng.randint(3, _TABLE)
+        base, height = rng.randint(4, 24), rng.randint(3, _DIGIT)
     foot = complex(base * rng.uniform(0.3, 0.7))
     top = foot + complex(0, height)
     corners = (0j, complex(base), top)
@@ -214,13 +214,8 @@ def _half_rectangle(rng: random.Random, measure: Measure) -> Draft:
 
 def _trapezoid(rng: random.Random, measure: Measure) -> Draft:
     low, high, height = 0, 0, 0
-    while (
-        (low + high) * height % 2
-        or low + high > _TABLE
-        or not 0.35 < high / max(low, 1) < 0.8
-        or low > 2.4 * height
-    ):
-        low, high, height = rng.randint(4, 9), rng.randint(2, 7), rng.randint(3, _TABLE)
+    while (low + high) * height % 2 or not 0.35 < high / max(low, 1) < 0.8 or low > 2.4 * height:
+        low, high, height = rng.randint(4, 24), rng.randint(2, 18), rng.randint(3, _DIGIT)
     shift = (low - high) * rng.uniform(0.15, 0.85)
     left, right = complex(shift, height), complex(shift + high, height)
     shape = (0j, complex(low), right, left)

@@ -14,7 +14,7 @@ from rft.scenes.figures import Angle, Figure, Length, Name, Segment, corner_name
 
 
 @functools.cache
-def whole_triangles(thin: float = 3.5, longest: int = 41) -> tuple[tuple[int, int, int], ...]:
+def whole_triangles(thin: float = 3.5, longest: int = 60) -> tuple[tuple[int, int, int], ...]:
     """Right triangles with whole sides, none thinner than ``thin``; legs in both orders."""
     found = []
     for a in range(3, longest):

@@ -104,19 +104,34 @@ def sketch(
 def choices(rng: random.Random, draft: Draft) -> list[Number]:
     """The answer among three wrong options, in random order.
 
-    Wrong options are the results of typical errors, then slips of calculation. How many of them
-    are smaller than the answer is even too, lest its rank give it away.
+    Wrong options are the results of typical errors and of slips of calculation. Neither the
+    answer's rank among them nor its distance to them gives it away.
     """
     gold, most = draft.answer, 179 if draft.measure == "angle" else 10**9
-    slips = dict.fromkeys(rng.sample(draft.slips, len(draft.slips)))
-    near = [gold + step for step in rng.sample((10, 5, 2, 1, -10, -5, -2, -1), 8)]
-    wrong = [o for o in dict.fromkeys((*slips, *near)) if 0 < o <= most and o != gold]
-    smaller = [o for o in wrong if o < gold][: rng.randrange(4)]
-    larger = [o for o in wrong if o > gold][: 3 - len(smaller)]
-    rest = [o for o in wrong if o not in smaller and o not in larger]
-    options = [gold, *smaller, *larger, *rest[: 3 - len(smaller) - len(larger)]]
+    slips = [slip for slip in dict.fromkeys(draft.slips) if 0 < slip <= most and slip != gold]
+    smaller, options, tries = rng.randrange(4), [gold], 0
+    while len(set(options)) < 4 or (sum(o < gold for o in options) != smaller and tries < 100):
+        wanted = rng.choices(range(4), (1, 1, 2, 3))[0]
+        taken = rng.sample(slips, min(len(slips), wanted))
+        count = 3 - len(taken)
+        # As many of the four are near to each other whether the answer is one of them or not.
+        home = gold if rng.random() < (count + 1) / 4 else rng.choice(taken)
+        near = [o for o in _near(rng, home, count) if 0 < o <= most]
+        options, tries = [gold, *taken, *near], tries + 1
     rng.shuffle(options)
     return options
+
+
+def _near(rng: random.Random, home: Number, count: int) -> list[Number]:
+    """So many numbers that slips of calculation could make of each other and of ``home``.
+
+    Each is a step from another; that may be ``home`` or not, so that it does not stand out.
+    """
+    places = [0]
+    for _ in range(count):
+        places.append(rng.choice(places) + rng.choice((10, 5, 2, 1, -10, -5, -2, -1)))
+    start = places.pop(rng.randrange(len(places)))
+    return [home + place - start for place in places]
 
 
 def _letters(rng: random.Random, shifted: bool) -> Letters:
