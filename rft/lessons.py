@@ -108,7 +108,7 @@ def _glimpse(rng: random.Random, most: int, view: View) -> Lesson:
 def written(rng: random.Random, *, shifted: bool) -> Lesson:
     """Numbers and letters as figures have them, and no figure: one of them, or several."""
     most = rng.choice((1, 2, 3, 0, 0))
-    zoom = rng.uniform(0.8, 1.4 if most != 1 else 3.0)
+    zoom = rng.uniform(0.75, 3.0) if most else rng.choice(writing.ZOOMS)
     texts = writing.glyph(rng, most, zoom) if most else writing.page(rng, 4, zoom)
 
     def draw() -> tuple[Image.Image, ...]:

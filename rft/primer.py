@@ -60,7 +60,7 @@ def picture(index: int) -> tuple[Any, torch.Tensor]:
     marks: list[Mark] = []
     things: list[Placed] = []
     if sort == "page":
-        zoom = rng.uniform(0.8, 1.6)
+        zoom = rng.choice((*writing.ZOOMS, rng.uniform(0.7, 1.6)))
         texts = writing.page(rng, rng.choice((3, 6, 9)), zoom)
         marks = [m for t in texts for m in writing.characters(t.text, t.x, t.y, writing.EM * zoom)]
         image = writing.draw(texts, rng, size, zoom, shifted=shifted)
@@ -84,7 +84,7 @@ def picture(index: int) -> tuple[Any, torch.Tensor]:
 
 
 def _labels(marks: list[Mark], things: list[Placed]) -> torch.Tensor:
-    """Two middles in one patch leave it without a label."""
+    """Of two middles in one patch, the first counts."""
     labels = torch.full((1 + len(LOOKS), SIDE * SIDE), _NO_LABEL)
     labels[0] = 0
     taken: set[int] = set()
@@ -95,7 +95,8 @@ def _labels(marks: list[Mark], things: list[Placed]) -> torch.Tensor:
             values = [0, *(names.index(getattr(what, look)) for look, names in LOOKS.items())]
         elif what in CHARACTERS:
             values[0] = 1 + CHARACTERS.index(what)
-        labels[:, patch] = torch.tensor(values if patch not in taken else _NO_LABEL)
+        if patch not in taken:
+            labels[:, patch] = torch.tensor(values)
         taken.add(patch)
     return labels
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from rft.scenes.layout import font
+from rft.scenes.layout import EMS, font, snap
 from rft.scenes.pens import OTHER_HANDS, TEXTBOOK, Style
 
 #: Font size of a figure's values, as a share of the picture's side.
-EM = 0.2
+EM = EMS[0]
+#: How many times as large as that the texts of figures may be.
+ZOOMS = tuple(em / EM for em in EMS)
 
 
 _REFERENCE = 200  # pixels at which text is measured
@@ -46,15 +48,21 @@ def glyph(rng: random.Random, most: int, zoom: float) -> list[Written]:
 
 
 def page(rng: random.Random, most: int, zoom: float) -> list[Written]:
-    """At most so many texts, from left to right, with room for letters so many times larger."""
+    """Texts on the grid of figures, one at least, from left to right, so many times larger."""
     found: list[Written] = []
-    for _ in range(rng.randint(1, most)):
-        text = _text(rng)
-        for _ in range(20):
-            x, y = (rng.uniform(r, 1 - r) for r in _room(text, zoom))
-            if all(abs(x - o.x) > 0.05 and _apart(x, y, text, o, zoom) for o in found):
-                found.append(Written(text, round(x, 3), round(y, 3)))
-                break
+    wanted, tries = rng.randint(1, most), 0
+    while not found or (len(found) < wanted and tries < 20 * wanted):
+        text, tries = _text(rng), tries + 1
+        wide, high = _room(text, zoom)
+        somewhere = complex(rng.uniform(wide, 1 - wide), rng.uniform(high, 1 - high))
+        at = snap(text, EM * zoom, somewhere)[0]
+        x, y = round(at.real, 3), round(at.imag, 3)
+        if (
+            wide <= x <= 1 - wide
+            and high <= y <= 1 - high
+            and all(abs(x - o.x) > 0.05 and _apart(x, y, text, o, zoom) for o in found)
+        ):
+            found.append(Written(text, x, y))
     return sorted(found, key=lambda one: one.x)
 
 
@@ -102,7 +110,7 @@ def draw(
         if all(_clear(one, ends, 3 * size, zoom) for one in texts):
             pen.line(ends, fill=style.ink, width=max(1, round(3 * size * style.width)))
     picture = sheet.reduce(3)
-    letters = font(EM * zoom * size * rng.uniform(0.9, 1.1))
+    letters = font(EM * zoom * size)
     for one in texts:
         left, top, right, bottom = letters.getbbox(one.text)
         colour = style.accent if one.text.isalpha() else style.ink
