@@ -271,8 +271,15 @@ class Comparisons:
                 alone = replace(made, exchanges=(exchange,))
                 turns = alone.turns(lambda name: self.store.picture(made.id, name))
                 waiting.append(place)
-                parts.append(Part(self.room.card(exchange.said.card), tuple(turns), sample))
+                parts.append(Part(self._still(exchange.said), tuple(turns), sample))
         return waiting, parts
+
+    def _still(self, said: Said) -> zoo.Card:
+        """The card that was chosen. One that is gone since says so when it is asked."""
+        try:
+            return self.room.card(said.card)
+        except StudioError:
+            return zoo.Card(said.card, said.title, None, None, "", said.card, "")
 
 
 def _shuffled(cards: Sequence[zoo.Card]) -> list[zoo.Card]:

@@ -53,7 +53,7 @@ def answers(root: Path, card: zoo.Card, decoding: Decoding, shelf: str) -> Answe
     about = {"where": card.where, "files": stamp(zoo.folder_of(card)),
              "decoding": deciding(decoding), "set": shelf}  # fmt: skip
     if card.endpoint is not None:
-        about["served"] = [card.endpoint.url, card.endpoint.model]
+        about["served"] = [card.endpoint.base, card.endpoint.model]
     key = blake2s(json.dumps(about, sort_keys=True).encode(), digest_size=6).hexdigest()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", card.id.rstrip("/"))[-60:].strip("-.")
     return Answers(root / f"{name}-{shelf}-{key}.jsonl", {"card": card.id, **about})

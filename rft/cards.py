@@ -93,7 +93,7 @@ _SPLITS = {"id": "as trained", "ood": "domain shift", "ood-left": "left", "ood-r
 
 
 def measured(file: Path = RESULTS) -> dict[str, dict[str, str]]:
-    """Accuracy inside the answer tag by card and split, with half its 95% interval's width.
+    """Accuracy by card and split, with half the width of its 95% interval.
 
     Of a card that was measured on several tasks, each split is told with its task.
     """
@@ -105,9 +105,9 @@ def measured(file: Path = RESULTS) -> dict[str, dict[str, str]]:
     for one in standings:
         tasks.setdefault(one["card"], set()).add(one["task"])
     for one in standings:
-        low, high = one["interval"]
+        low, high = one["low"], one["high"]
         of = f"{one['task']}, " if len(tasks[one["card"]]) > 1 else ""
-        told = f"{one['right'] / one['n']:.1%} ± {50 * (high - low):.1f}"
+        told = f"{one['rate']:.1%} ± {50 * (high - low):.1f}"
         found.setdefault(one["card"], {})[of + _SPLITS[one["split"]]] = told
     return found
 

@@ -67,7 +67,7 @@ def claim(folder: Path) -> Claim:
         if hold is None:
             pid = lock.holder().get("pid", "?")
             raise InputError(
-                f"The run {folder.name} is trained by another process ({pid}): wait or stop it."
+                f"{folder.name} is under way in another process ({pid}): wait or stop it."
             )
         with _ended_by_sigterm():
             hold.note(pid=os.getpid())

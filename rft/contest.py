@@ -70,6 +70,7 @@ class Contest:
         self.match, self.zoo_file, self.told = match, zoo_file, told
         self.panes = match.panes
         self.answered = [0] * len(self.panes)
+        self.verdicts: Sequence[Verdict] = ()  # of the pane that is being asked
 
     def work(self) -> list[str]:
         """Ask all checkpoints; the sentences of those that could not answer."""
@@ -93,7 +94,8 @@ class Contest:
                 raise  # the others would have nowhere to write either
             except StudioError as error:
                 faults.append(f"{self.panes[pane]['title']}: {error}")
-                match.write(pane, {**match.reports()[pane], "fault": str(error)})
+                answered = self._report(self.verdicts, exam) if self.verdicts else {}
+                match.write(pane, {**answered, "fault": str(error)})
             finally:
                 machine.give_back()
         return faults
@@ -101,11 +103,12 @@ class Contest:
     def _pane(self, pane: int, exam: Exam) -> None:
         match, card = self.match, zoo.card_for(self.panes[pane]["id"], self.zoo_file)
         match.tell("loading", pane, self.answered, None)
+        self.verdicts = ()
         begun = wrote = time.monotonic()
 
         def said(verdicts: Sequence[Verdict], now: int) -> None:
             nonlocal begun, wrote
-            self.answered[pane] = len(verdicts)
+            self.verdicts, self.answered[pane] = verdicts, len(verdicts)
             if now == 0:
                 begun = time.monotonic()
             pace = now / (time.monotonic() - begun) if now else None

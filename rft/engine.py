@@ -74,7 +74,7 @@ class Engine:
                     yield Chunk("", 0, time.perf_counter() - start, "stop")
                 else:
                     if run is not None:
-                        yield Progress(f"“{run}” is training on this machine: it takes longer …")
+                        yield Progress(f"“{run}” has this machine: it takes longer …")
                     yield from seat.policy.stream(turns, decoding, stop)
             finally:
                 seat.lock.release()

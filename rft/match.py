@@ -173,6 +173,7 @@ def matches(root: Path) -> list[Match]:
             match = Match(folder)
             if (folder / _CHOICE).is_file() and not folder.name.startswith("."):
                 with contextlib.suppress(InputError):  # of another version, or broken by hand
+                    _ = match.set, match.decoding
                     found.append((match.created, match.id, match))
     return [match for *_, match in sorted(found, key=lambda item: item[:2], reverse=True)]
 

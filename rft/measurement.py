@@ -12,11 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from hashlib import blake2s
 from itertools import combinations
 from pathlib import Path
 from typing import get_args
 
 from rft import prompts, standings, zoo
+from rft.answers import deciding
 from rft.errors import InputError, StudioError
 from rft.evaluate import Verdict, report, table
 from rft.exam import EVAL, Exam, sit
@@ -96,7 +98,7 @@ def _run(args: argparse.Namespace) -> int:
         print(table(found))
         about = {"checkpoint": card.id, "task": args.task, "split": set.split, "n": len(problems),
                  "seed": args.seed, "decoding": asdict(decoding), "first_prompt": prompt}  # fmt: skip
-        out = file or args.out / f"{_name(card, set)}.json"
+        out = file or args.out / f"{_name(card, set, decoding)}.json"
         out.parent.mkdir(parents=True, exist_ok=True)
         replace(out, json.dumps({**about, **found}, indent=1) + "\n")
         print(f"Written to {out}.\n")
@@ -119,9 +121,14 @@ def _run_all(args: argparse.Namespace) -> int:
     return 0
 
 
-def _name(card: zoo.Card, set: ProblemSet) -> str:
+def _name(card: zoo.Card, set: ProblemSet, decoding: Decoding) -> str:
+    """Says all that decides the report; what is not usual, as a few letters."""
     where = card.id.strip("/").replace("/", "--")
-    return f"{where}-{set.task}-{set.split or 'own'}-{set.n}-{set.seed}"
+    usual = Decoding(temperature=0.0)
+    other = [set.own] * bool(set.own)
+    if (asked := deciding(decoding)) != deciding(usual):
+        other.append(blake2s(json.dumps(asked).encode(), digest_size=3).hexdigest())
+    return "-".join([where, set.task, set.split or "own", str(set.n), str(set.seed), *other])
 
 
 def _counter(n: int) -> Callable[[Sequence[Verdict], int], None]:

@@ -41,7 +41,7 @@ def start(run: Work, command: Sequence[str] | None = None) -> None:
         raise InputError(run.error())
     _ = run.config  # a broken or newer one is refused here
     if (run.folder / "done").exists():
-        raise InputError(f"“{run.title}” is done: duplicate it to train again.")
+        raise InputError(f"“{run.title}” is done: make a new one of the same settings.")
     argv = list(command or [sys.executable, "-m", "rft", "train", str(run.folder)])
     try:
         hold = run.lock.take()
@@ -67,7 +67,7 @@ def start(run: Work, command: Sequence[str] | None = None) -> None:
         if isinstance(fault, StudioError):
             raise
         raise StudioError(
-            f"The trainer cannot be started ({fault.strerror or fault}). Free some memory and "
+            f"The {run.NOUN} cannot be started ({fault.strerror or fault}). Free some memory and "
             "disk space, then try again."
         ) from fault
     threading.Thread(target=_await, args=(run, child), daemon=True).start()
@@ -176,7 +176,9 @@ def _await(run: Work, child: subprocess.Popen[bytes]) -> None:
             try:
                 if not error.exists():
                     last = run.log_tail(1)
-                    replace(error, f"The trainer ended (status {status}): {last}\nRead log.txt.\n")
+                    replace(
+                        error, f"The {run.NOUN} ended (status {status}): {last}\nRead log.txt.\n"
+                    )
             finally:
                 hold.close()
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from dataclasses import replace as replaced
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,26 +49,39 @@ def recipes(folder: Path = RECIPES) -> dict[str, Path]:
 def retrain(recipe: Path, runs: Path) -> Run:
     """Train a recipe in a process of its own; a run that is there is resumed, or left if done.
 
-    InputError where the run is older than the bundled base that the recipe starts from.
+    InputError where the run was begun by another recipe, or from another base than the bundled.
     """
-    run, start = Run(runs / recipe.stem), SHIPPED / "base" / "model.safetensors"
-    made, built_on = run.folder / "config.json", Config.read(recipe).checkpoint == "tiny-base"
-    if built_on and made.exists() and made.stat().st_mtime < start.stat().st_mtime:
-        raise InputError(f"{run.folder} was begun from an earlier base: remove it to train anew.")
+    run, config = Run(runs / recipe.stem), Config.read(recipe)
+    if config.checkpoint == PRIMED:
+        config = replaced(config, checkpoint=str(runs / PRIMED / "final"))
+    if run.folder.exists() and (run.config != config or _begun_on(run) != _base(config)):
+        raise InputError(
+            f"{run.folder} was begun by another recipe or from an earlier base: remove it to "
+            "train anew."
+        )
     if run.state() != "done":
-        config = recipe if Config.read(recipe).checkpoint != PRIMED else _primed(recipe, runs)
-        _command("train", run.folder, "--config", config)
+        if Config.read(recipe).checkpoint == PRIMED:
+            _command("prime", runs / PRIMED)
+        runs.mkdir(parents=True, exist_ok=True)
+        config.save(runs / recipe.name)
+        replace(runs / f"{recipe.stem}.base", _base(config))
+        _command("train", run.folder, "--config", runs / recipe.name)
         if run.state() != "done":
             raise CheckpointError(_UNFINISHED.format(recipe.stem))
     return run
 
 
-def _primed(recipe: Path, runs: Path) -> Path:
-    """The recipe from a checkpoint whose vision tower has been primed, which is done first."""
-    _command("prime", runs / PRIMED)
-    config = replaced(Config.read(recipe), checkpoint=str(runs / PRIMED / "final"))
-    config.save(runs / recipe.name)
-    return runs / recipe.name
+def _base(config: Config) -> str:
+    """The mark of the bundled base that a recipe starts from; "" of one that starts elsewhere."""
+    if config.checkpoint != "tiny-base":
+        return ""
+    return blake2s((SHIPPED / "base" / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _begun_on(run: Run) -> str:
+    """The mark of the base that a run began from."""
+    file = run.root / f"{run.id}.base"
+    return file.read_text() if file.is_file() else ""
 
 
 def _command(*words: str | Path) -> None:

@@ -62,7 +62,8 @@ class Standing:
 
     @property
     def share(self) -> Share:
-        return Share(self.right, self.n)
+        """Right inside the answer tag; of ANS-SFT, which is taught none, right anyhow."""
+        return Share(self.anyhow if self.stage == "ans-sft" else self.right, self.n)
 
 
 def measure(
@@ -106,7 +107,7 @@ def standing(
 
 def write(found: Sequence[Standing], about: dict[str, Any], file: Path, picture: Path) -> None:
     """Keep what was measured, and draw it."""
-    told = [{**asdict(one), "interval": one.share.interval} for one in found]
+    told = [{**asdict(one), **one.share.record(), "right": one.right} for one in found]
     replace(file, json.dumps({**about, "standings": told}, indent=1) + "\n")
     replace(picture, drawn(found))
 

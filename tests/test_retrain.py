@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,9 +81,16 @@ def test_a_run_from_an_earlier_base_is_refused(tmp_path: Path) -> None:
     made = tmp_path / "runs" / "counting-zero" / "config.json"
     made.parent.mkdir(parents=True)
     made.write_text(later.read_text())
-    os.utime(made, (time.time() - 1e9,) * 2)
+    (tmp_path / "runs" / "counting-zero.base").write_text("the mark of other weights")
     with pytest.raises(InputError, match="earlier base"):
         retrain(later, tmp_path / "runs")
+
+
+def test_a_run_of_another_recipe_is_refused(run: Run, recipe: Path, tmp_path: Path) -> None:
+    other = tmp_path / recipe.name
+    replace(Config.read(recipe), sft_learning_rate=2e-3).save(other)
+    with pytest.raises(InputError, match="another recipe"):
+        retrain(other, run.root)
 
 
 def test_a_thinned_curve_averages_within_a_stage_and_keeps_the_last_step() -> None:
