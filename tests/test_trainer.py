@@ -18,7 +18,7 @@ from rft import machine, rewards, trainer
 from rft.config import Config
 from rft.dataset import bundled
 from rft.errors import InputError
-from rft.lessons import curriculum
+from rft.curriculum import curriculum
 from rft.order import passes, per_pass
 from rft.run import Run
 from rft.runs import create
