@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 
 from rft import machine, rewards, trainer
 from rft.config import Config
+from rft.curriculum import curriculum
 from rft.dataset import bundled
 from rft.errors import InputError
-from rft.curriculum import curriculum
 from rft.order import passes, per_pass
 from rft.run import Run
 from rft.runs import create
