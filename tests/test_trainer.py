@@ -240,7 +240,8 @@ def test_lessons_are_read_once_each_with_little_padding() -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "assets" / "recipes").glob("*.json")))
 def test_the_bundled_recipes_read(file: Path) -> None:
     config = Config.read(file)
-    curriculum(config.data.removeprefix("lessons/"))
+    if config.data != "run":
+        curriculum(config.data.removeprefix("lessons/"))
     assert config.sft_steps * config.batch <= config.samples
 
 
