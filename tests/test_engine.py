@@ -285,7 +285,7 @@ def test_beside_a_run_on_the_gpu_a_checkpoint_answers_on_the_cpu(
     training = ["Walk"]
     engine = Engine(training=lambda: training[0] if training else None)
     events = run(engine, trio[0])
-    assert "on the CPU" in said(events) and "“Walk” is training on this machine" in said(events)
+    assert "on the CPU" in said(events) and "“Walk” has this machine" in said(events)
     assert [resident.device for resident in engine.loaded()] == ["cpu"] and text(events)
     assert "Loading" not in said(run(engine, trio[0]))
     training.clear()
