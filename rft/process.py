@@ -41,7 +41,7 @@ def start(run: Work, command: Sequence[str] | None = None) -> None:
         raise InputError(run.error())
     _ = run.config  # a broken or newer one is refused here
     if (run.folder / "done").exists():
-        raise InputError(f"“{run.title}” is done: make a new one of the same settings.")
+        raise InputError(f"“{run.title}” is done: duplicate it, or make a new one.")
     argv = list(command or [sys.executable, "-m", "rft", "train", str(run.folder)])
     try:
         hold = run.lock.take()
