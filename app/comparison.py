@@ -18,7 +18,6 @@ from app.conversation import Ask, Conversation, End, Exchange, Said, Terms
 from app.room import Room, checked
 from app.side import eligible, sides
 from app.store import Store
-from app.theme import STAGES
 from app.votes import Vote, Voter, Votes
 from app.writing import beginning
 from rft import zoo
@@ -28,13 +27,14 @@ from rft.images import open_images
 from rft.prompts import prompt
 from rft.records import unwrap
 from rft.tasks import AnswerKind
-from rft.types import Decoding, Picture, Problem, TaskName
+from rft.types import Decoding, Picture, Problem, Stage, TaskName
 
 FEWEST, MOST = 2, 4  #: panes
 MOST_SAMPLES = 8  #: of each pane
 STRANGERS_SAMPLES = 4  #: the same on a public page, where one visitor's samples delay the others
 _USUAL = 3  # of them, where nobody has chosen
-_STAGES = list(STAGES)
+#: Beside the base, first what reinforcement learning made.
+_STAGES: list[Stage] = ["base", "zero", "sft+grpo", "cot-sft", "ans-sft"]
 
 
 @dataclass
