@@ -48,8 +48,10 @@ def device(root: Path) -> LockFile:
     return LockFile(root / ".device.lock")
 
 
-def claim(folder: Path) -> Claim:
+def claim(folder: Path, here: bool = True) -> Claim:
     """Hold the run's lock, as inherited from whoever started this process or taken, then wait.
+
+    What is not computed ``here`` needs no device: it waits for none, and none waits for it.
 
     Of several processes that train one run together, only the first (RANK 0) holds anything;
     the others return when it has the device. While waiting, SIGTERM ends the process with
@@ -70,8 +72,8 @@ def claim(folder: Path) -> Claim:
                 f"{folder.name} is under way in another process ({pid}): wait or stop it."
             )
         with _ended_by_sigterm():
-            hold.note(pid=os.getpid())
-            return Claim(hold, _wait(folder))
+            hold.note(pid=os.getpid(), here=here)
+            return Claim(hold, _wait(folder)) if here else Claim(hold)
     except OSError as fault:
         if isinstance(fault, StudioError):
             raise
@@ -105,7 +107,9 @@ def _first(folder: Path) -> bool:
     mine = (since(folder) or 0.0, folder.name)
     for lock in folder.parent.glob("*/lock"):
         other = lock.parent
-        if other != folder and (theirs := since(other)) and (theirs, other.name) < mine:
+        holder = LockFile(lock).holder()
+        theirs = holder.get("since") if holder.get("here", True) else None
+        if other != folder and theirs and (theirs, other.name) < mine:
             return False
     return True
 

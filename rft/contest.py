@@ -94,16 +94,19 @@ class Contest:
                 raise  # the others would have nowhere to write either
             except StudioError as error:
                 faults.append(f"{self.panes[pane]['title']}: {error}")
-                answered = self._report(self.verdicts, exam) if self.verdicts else {}
-                match.write(pane, {**answered, "fault": str(error)})
+                # Where it did not come to asking, an earlier report still holds.
+                report = (
+                    self._report(self.verdicts, exam) if self.verdicts else match.reports()[pane]
+                )
+                match.write(pane, {**report, "fault": str(error)})
             finally:
                 machine.give_back()
         return faults
 
     def _pane(self, pane: int, exam: Exam) -> None:
+        self.verdicts = ()
         match, card = self.match, zoo.card_for(self.panes[pane]["id"], self.zoo_file)
         match.tell("loading", pane, self.answered, None)
-        self.verdicts = ()
         begun = wrote = time.monotonic()
 
         def said(verdicts: Sequence[Verdict], now: int) -> None:

@@ -21,6 +21,7 @@ import httpx
 from rft.address import Address
 from rft.cards import Card
 from rft.dialect import Events, Garbage, Hearing, Refused, refusal, request, unknown_field
+from rft.errors import InputError, StudioError
 from rft.refusals import failed, refused
 from rft.types import Chunk, Decoding, Turn
 
@@ -28,10 +29,12 @@ _LOOK_S = 0.02  # between two looks at whether anybody still listens
 _CLOSING_S = 2.0  # for a connection to close
 #: A server that is busy may let one wait long before its first token.
 _PATIENCE = httpx.Timeout(10.0, read=300.0, write=60.0, pool=None)
-_TRIES = 6  # of a question of a set while the server has too much to do
+_TRIES = 6  # of a question of a set while the server has trouble that passes
+_PARDONED = 5  # questions of a set that may fail one after the other
 _LONGEST_PAUSE_S = 30.0
 _ERROR_BYTES = 65_536  # read of what a server says no with
-_BUSY = (429, 503)
+_PASSING = (429, 502, 503, 504)  # busy, starting, or behind a gateway that thinks it gone
+_TROUBLE = (Refused, Garbage, httpx.HTTPError, httpx.InvalidURL)
 
 
 def of(card: Card) -> Served | None:
@@ -80,21 +83,34 @@ class Served:
     ) -> Iterator[dict[int, str]]:
         """The completions of many conversations by their places, each as it is whole.
 
-        At most ``address.at_once`` are under way. A server that has too much to do is asked
-        again after a while; whatever else goes wrong ends it all. Once ``stop`` is set, what is
-        under way is broken off and not given.
+        At most ``address.at_once`` are under way. A server that is busy, or drops a connection
+        though it has answered before, is asked again after a while. A question that fails all the
+        same is left out: a StudioError tells of it when the others are answered, or at once where
+        nothing was ever answered by the server, or where one fails after the other. Once ``stop``
+        is set, what is under way is broken off and not given.
         """
         said: queue.SimpleQueue[Any] = queue.SimpleQueue()
         door = asyncio.Semaphore(self.address.at_once)
+        faults: list[StudioError] = []
+        answered = row = 0  # questions; and how many failed since the last that did not
 
         async def one(client: httpx.AsyncClient, place: int) -> None:
+            nonlocal answered, row
             async with door:
                 # In a thread: pictures are encoded while others are answered.
                 model, seed = self.address.model, seeds[place]
                 body = await asyncio.to_thread(request, asked[place], decoding, model, seed)
-                hearing = Hearing(decoding.max_new_tokens)
-                await self._ask(client, body, hearing, lambda _: None, tries=_TRIES)
-                said.put({place: hearing.text})
+                try:
+                    text = await self._insist(client, body, decoding, lambda: answered > 0)
+                except StudioError as fault:
+                    faults.append(fault)
+                    row += 1
+                    own = isinstance(fault, InputError)  # the question's, not the server's
+                    if row > _PARDONED or not (own or answered):
+                        raise
+                else:
+                    answered, row = answered + 1, 0
+                    said.put({place: text})
 
         async def work() -> None:
             async with self._client(self.address.at_once) as client:
@@ -106,6 +122,9 @@ class Served:
                         task.cancel()
 
         yield from _heard(work, said, stop, f"answers {self.name}")
+        if faults:
+            many = f"{len(faults)} of {len(asked)} questions were not answered. The first: "
+            raise type(faults[0])(f"{many if len(asked) > 1 else ''}{faults[0]}")
 
     def _client(self, connections: int) -> httpx.AsyncClient:
         key = self.address.key
@@ -126,22 +145,48 @@ class Served:
         body: dict[str, Any],
         hearing: Hearing,
         hear: Callable[[str], None],
-        tries: int = 1,
     ) -> None:
         """One question to its end. StudioError says what went wrong."""
         try:
-            for pause in (2.0**n for n in range(tries)):
-                try:
-                    return await self._converse(client, body, hearing, hear)
-                except Refused as no:
-                    if no.status not in _BUSY or hearing.text or pause >= 2.0 ** (tries - 1):
-                        raise
-                    await asyncio.sleep(min(no.wait or pause, _LONGEST_PAUSE_S))
-        except Refused as no:
-            names = await self._names(client) if no.status == 404 else []
-            raise refused(self.address, no, names) from None
-        except (Garbage, httpx.HTTPError, httpx.InvalidURL) as trouble:
-            raise failed(self.address, trouble, begun=bool(hearing.text)) from None
+            await self._converse(client, body, hearing, hear)
+        except _TROUBLE as trouble:
+            raise await self._fault(client, trouble, begun=bool(hearing.text)) from None
+
+    async def _insist(
+        self,
+        client: httpx.AsyncClient,
+        body: dict[str, Any],
+        decoding: Decoding,
+        alive: Callable[[], bool],
+    ) -> str:
+        """A question's whole reply, asked for again while that may help.
+
+        ``alive``: whether the server is known to answer, so that a lost connection may come back.
+        """
+        for attempt in range(1, _TRIES + 1):
+            hearing = Hearing(decoding.max_new_tokens)
+            try:
+                await self._converse(client, body, hearing, lambda _: None)
+                break
+            except _TROUBLE as trouble:
+                wait = trouble.wait if isinstance(trouble, Refused) else None
+                passing = (
+                    trouble.status in _PASSING
+                    if isinstance(trouble, Refused)
+                    else isinstance(trouble, httpx.TransportError) and alive()
+                )
+                if not passing or attempt == _TRIES:
+                    raise await self._fault(client, trouble, begun=bool(hearing.text)) from None
+            await asyncio.sleep(min(wait or 2.0 ** (attempt - 1), _LONGEST_PAUSE_S))
+        return hearing.text
+
+    async def _fault(
+        self, client: httpx.AsyncClient, trouble: Exception, *, begun: bool
+    ) -> StudioError:
+        if isinstance(trouble, Refused):
+            names = await self._names(client) if trouble.status == 404 else []
+            return refused(self.address, trouble, names)
+        return failed(self.address, trouble, begun=begun)
 
     async def _converse(
         self,

@@ -80,6 +80,13 @@ class Match(Work):
         """Whether a stranger made it, on a public page."""
         return bool(self.config.get("visitor"))
 
+    def here(self) -> bool:
+        """Whether any of the checkpoints answers on this machine."""
+        try:
+            return not all(pane.get("served") for pane in self.panes)
+        except InputError:
+            return True
+
     def begun(self) -> bool:
         """Whether a process had it."""
         # Whoever held the lock may have been stopped before it had anything to tell.
@@ -188,7 +195,7 @@ def find(root: Path, id: object) -> Match:
 
 def _pane(card: Card) -> dict[str, Any]:
     return {"id": card.id, "title": card.title, "stage": card.stage, "size": card.size,
-            "reported": dict(card.reported)}  # fmt: skip
+            "served": card.endpoint is not None, "reported": dict(card.reported)}  # fmt: skip
 
 
 def stage_of(pane: dict[str, Any]) -> Stage | None:

@@ -53,8 +53,8 @@ def trainer(
         lesson_at: Callable[[int], Lesson] = lessons.__getitem__
         order = passes(len(problems), config.batch, config.sft_steps, config.seed)
     else:
-        lesson_at = curriculum(config.data.removeprefix("lessons/"))
-        order = reading_order(lesson_at, config)
+        lesson_at = Reading(curriculum(config.data.removeprefix("lessons/")), config)
+        order = list(range(config.sft_steps * config.batch))
     broken = structure(learner.processor.tokenizer)
 
     def rows(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
@@ -117,21 +117,35 @@ def lesson(method: str, problem: Problem) -> Lesson:
     return Lesson(prompt_for(problem.task, problem.question), completion_of(problem), draw)
 
 
-def reading_order(teach: Callable[[int], Lesson], config: Config) -> list[int]:
-    """The lessons' numbers in the order of training: every lesson once, little padding.
+class Reading:
+    """A curriculum's lessons in the order of training: every lesson once, little padding.
 
     Within a window of batches lessons are sorted by length, and the batches are shuffled.
-    Lessons are independent draws: more order is not needed.
+    Lessons are independent draws: more order is not needed. A window is made when the first of
+    it is asked for, by the process that draws its pictures.
     """
-    rng, order = random.Random(config.seed), []
-    end = config.first + config.sft_steps * config.batch
-    for start in range(config.first, end, WINDOW * config.batch):
-        window = range(start, min(start + WINDOW * config.batch, end))
-        by_length = sorted(window, key=lambda i: teach(i).words)
-        batches = [by_length[i : i + config.batch] for i in range(0, len(window), config.batch)]
-        rng.shuffle(batches)
-        order += [index for batch in batches for index in batch]
-    return order
+
+    def __init__(self, teach: Callable[[int], Lesson], config: Config) -> None:
+        self._teach, self._config = teach, config
+        self._number, self._window = -1, list[Lesson]()
+
+    def __call__(self, place: int) -> Lesson:
+        number, within = divmod(place, WINDOW * self._config.batch)
+        if number != self._number:
+            self._number, self._window = number, self._made(number)
+        return self._window[within]
+
+    def _made(self, number: int) -> list[Lesson]:
+        config, size = self._config, self._config.batch
+        start = number * WINDOW * size
+        end = min(start + WINDOW * size, config.sft_steps * size)
+        window = sorted(
+            (self._teach(config.first + place) for place in range(start, end)),
+            key=lambda lesson: lesson.words,
+        )
+        batches = [window[i : i + size] for i in range(0, len(window), size)]
+        random.Random(f"{config.seed}/{number}").shuffle(batches)
+        return [lesson for batch in batches for lesson in batch]
 
 
 def _workers(config: Config) -> dict[str, Any]:
@@ -140,6 +154,6 @@ def _workers(config: Config) -> dict[str, Any]:
         return {}
     return {
         "dataloader_num_workers": 1 if (os.cpu_count() or 1) <= 2 else 8,
-        "dataloader_prefetch_factor": 4,
+        "dataloader_prefetch_factor": 8,  # a new window takes a while
         "dataloader_persistent_workers": True,
     }

@@ -61,6 +61,10 @@ class Work(ABC):
     def begun(self) -> bool:
         """Whether a process has left anything to go on from, or to be told."""
 
+    def here(self) -> bool:
+        """Whether this machine's device does the work, and not a server."""
+        return True
+
     def check(self) -> None:
         """InputError where the config cannot be read."""
         _ = self.config
@@ -81,7 +85,9 @@ class Work(ABC):
         return "stopped" if self.begun() else "new"
 
     def waits_for(self) -> str:
-        """The id of what has the device now; "" where that is this one, or nothing."""
+        """The id of what has the device it needs; "" where that is this one, or nothing."""
+        if not self.here():
+            return ""
         user = str(device(self.root).holder().get("run", ""))
         return "" if user == self.id else user
 
@@ -96,7 +102,7 @@ class Work(ABC):
         """
         if not self.folder.is_dir():
             raise InputError(self.error())
-        held = claim(self.folder)
+        held = claim(self.folder, self.here())
         (self.folder / "error.txt").unlink(missing_ok=True)
         return held
 

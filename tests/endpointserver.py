@@ -109,8 +109,15 @@ class Handler(BaseHTTPRequestHandler):
             return self._reply(
                 400, {"error": {"message": f"Unrecognized request argument: {odd[0]}"}}
             )
-        if model == "busy" and sum(a["body"]["model"] == "busy" for a in server.asked) < 3:
-            return self._reply(503, {"error": "starting"}, {"Retry-After": "0"})
+        times = sum(a["body"]["model"] == model for a in server.asked)
+        if model in ("busy", "gateway") and times < 3:
+            status = 503 if model == "busy" else 502
+            return self._reply(status, {"error": "starting"}, {"Retry-After": "0"})
+        if model == "flaky" and times > 1 and times % 2 == 0:
+            self.close_connection = True
+            return self.connection.close()
+        if model == "picky" and "refuse" in json.dumps(body["messages"]):
+            return self._reply(*NO["long"])
         if model in NO:
             return self._reply(*NO[model])
         self._stream(model, body)

@@ -229,11 +229,37 @@ def test_sets_are_answered_with_so_many_at_once(endpoint: Endpoint) -> None:
     assert list(at.answers([], GREEDY, [], threading.Event())) == []
 
 
-def test_a_set_waits_for_a_busy_server_and_ends_at_any_other_fault(endpoint: Endpoint) -> None:
-    busy = served(endpoint, "busy").answers([ASK], GREEDY, [0], threading.Event())
-    assert list(busy) == [{0: SCRIPT}]
+def test_a_set_waits_for_a_server_whose_trouble_passes(endpoint: Endpoint) -> None:
+    for model in ("busy", "gateway"):
+        busy = served(endpoint, model).answers([ASK], GREEDY, [0], threading.Event())
+        assert list(busy) == [{0: SCRIPT}]
+    flaky = served(endpoint, "flaky", at_once=1)
+    found = list(flaky.answers([ASK] * 3, GREEDY, [0] * 3, threading.Event()))
+    assert found == [{place: SCRIPT} for place in range(3)], (
+        "dropped connections are taken up again"
+    )
+
+
+def test_a_set_without_a_server_ends_at_once(endpoint: Endpoint) -> None:
+    before = len(endpoint.log()["asked"])
     with pytest.raises(CheckpointError, match="broke off"):
         list(served(endpoint, "dies").answers([ASK] * 4, GREEDY, [0] * 4, threading.Event()))
+    assert len(endpoint.log()["asked"]) - before <= 4, "no question is asked twice"
+
+
+def test_a_set_goes_on_after_a_refused_question(endpoint: Endpoint) -> None:
+    picky = served(endpoint, "picky", at_once=2)
+    no = [Turn("user", "refuse this")]
+    asked = [no, no, *[ASK] * 3, no, ASK]
+    found: dict[int, str] = {}
+    with pytest.raises(InputError, match=r"3 of 7 questions were not answered.*too long"):
+        for one in picky.answers(asked, GREEDY, [0] * 7, threading.Event()):
+            found |= one
+    assert found == dict.fromkeys((2, 3, 4, 6), SCRIPT)
+    before = len(endpoint.log()["asked"])
+    with pytest.raises(InputError, match="too long"):
+        list(picky.answers([no] * 40, GREEDY, [0] * 40, threading.Event()))
+    assert len(endpoint.log()["asked"]) - before < 10, "it does not ask forty times in vain"
 
 
 def test_a_stopped_set_gives_nothing_that_was_cut_short(endpoint: Endpoint) -> None:

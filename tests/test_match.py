@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import Endpoint
 
 from rft import contest, process, zoo
 from rft.claim import device
@@ -130,10 +133,66 @@ def test_it_waits_for_what_has_the_device(tiny: Path, tmp_path: Path) -> None:
     assert match.state() == "done"
 
 
+def test_what_servers_answer_waits_for_no_device(
+    endpoint: Endpoint, tiny: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(
+        f'[[card]]\nid = "far"\ntitle = "Far"\nendpoint = "{endpoint.url}"\n'
+        'served_model = "picky"\n'
+    )
+    few = ProblemSet("counting", "id", 2)
+    runs_, far = tmp_path / "runs", zoo.card_for("far", file)
+    hold = device(runs_).take(run="a-run") if runs_.mkdir() is None else None
+    assert hold is not None
+    match = create(runs_, [far], few, SHORT)
+    contest.start(match, file)
+    ended(match)
+    assert match.state() == "done" and match.reports()[0]["strict"]["n"] == 2
+    # Beside a waiting one that was started earlier, it neither waits nor is waited for.
+    mixed = create(runs_, [far, zoo.card_for(str(tiny))], few, SHORT)
+    contest.start(mixed, file)
+    until(lambda: mixed.lock.holder().get("pid"))
+    assert mixed.state() == "queued" and mixed.here() and not match.here()
+    hold.close()
+    ended(mixed)
+    assert mixed.state() == "done"
+
+
+def test_a_fault_leaves_what_was_answered(endpoint: Endpoint, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    card = '[[card]]\nid = "far"\ntitle = "Far"\nendpoint = "{}"\nserved_model = "picky"\n'
+    file.write_text(card.format(endpoint.url))
+    own = [make("counting", "id", n) for n in range(4)]
+    own[2] = replace(own[2], question="refuse this")
+    chosen = ProblemSet("counting", "", 4, own="mine.zip")
+    match = create(tmp_path, [zoo.card_for("far", file)], chosen, SHORT, own)
+
+    def asked_again() -> dict[str, object]:
+        contest.start(match, file)
+        ended(match)
+        assert match.state() == "error"
+        return match.reports()[0]
+
+    first = asked_again()
+    assert "1 of 1 questions" not in first["fault"] and "too long" in str(first["fault"])
+    assert first["strict"]["n"] == 3
+    file.write_text(card.format("http://127.0.0.1:9/v1"))  # nobody listens there
+    assert "cannot be reached" in str((away := asked_again())["fault"])
+    file.write_text("")  # and now the card itself is gone
+    gone = asked_again()
+    assert gone["fault"] != away["fault"] and "answers" in gone, "an earlier report still holds"
+
+
 def test_folders_that_say_nothing_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "match.json").write_text("{}")
-    assert matches(tmp_path) == [] and matches(tmp_path / "nowhere") == []
+    whole = create(tmp_path, [zoo.card_for("tiny-base")], ProblemSet("counting", "id", 2), SHORT)
+    record = json.loads((whole.folder / "match.json").read_text())
+    other = tmp_path / "strange"
+    other.mkdir()
+    (other / "match.json").write_text(json.dumps({**record, "set": {"task": "counting"}}))
+    assert matches(tmp_path) == [whole] and matches(tmp_path / "nowhere") == []
     assert "make a new one" in Match(tmp_path / "broken").error()
     assert contest.command([str(tmp_path / "broken")]) == 2
     with pytest.raises(InputError, match="up to 4"):
