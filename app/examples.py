@@ -19,12 +19,6 @@ from rft.errors import InputError
 from rft.tasks import TASKS
 from rft.types import Problem, TaskName
 
-_SPLITS: dict[scenes.Split, str] = {
-    "id": "as trained",
-    "ood": "domain shift",
-    "ood-left": "from the left",
-    "ood-right": "from the right",
-}
 _THUMB = 128  # pixels; shown at half of it
 
 
@@ -53,7 +47,7 @@ class Example:
     @property
     def line(self) -> str:
         """The split and the sort of answer, in words."""
-        return ", ".join(filter(None, (_SPLITS[self.split], self.answer)))
+        return ", ".join(filter(None, (scenes.SPLIT_NAMES[self.split], self.answer)))
 
     @property
     def title(self) -> str:

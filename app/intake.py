@@ -19,17 +19,11 @@ from app.recipes import slider
 from rft.dataset import Chosen, again, bundled, from_folder, handmade
 from rft.errors import InputError
 from rft.runs import find
-from rft.scenes import SPLITS, Split
+from rft.scenes import SPLIT_NAMES, SPLITS, Split
 from rft.types import TaskName
 
 ORIGINS = [("Drawn scenes", "bundled"), ("Upload", "folder"), ("Made here", "handmade")]
 EARLIER = ("An earlier run's", "run")
-SPLIT_NAMES: dict[Split, str] = {
-    "train": "as trained",
-    "ood": "domain shift",
-    "ood-left": "seen from the left",
-    "ood-right": "seen from the right",
-}
 FILES = [".zip", ".json", ".jsonl", "image"]
 
 
@@ -95,7 +89,7 @@ def intake() -> Intake:
 
 def splits_of(task: TaskName) -> list[tuple[str, str]]:
     """The splits of a task that one may learn from, as a control lists them."""
-    return [(SPLIT_NAMES[split], split) for split in SPLITS[task] if split in SPLIT_NAMES]
+    return [(SPLIT_NAMES[split], split) for split in SPLITS[task] if split != "id"]
 
 
 def visible(origin: str) -> list[Any]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from app.icons import icon
 from app.markup import plain
+from app.progress import about, line, span
 from app.theme import stage_look
 from rft.config import Config, Method
 from rft.types import Stage
@@ -205,13 +206,7 @@ def _progress(sight: Sight) -> str:
         facts = [f"Done: {steps} steps", *facts[1:]]
     elif sight.state == "new":
         facts = ["Not started yet"]
-    share = round(100 * min(done / max(steps, 1), 1), 1)
-    told = "".join(f"<span>{plain(fact)}</span>" for fact in facts)
-    return (
-        f'<div class="progress"><span class="bar" role="progressbar" aria-valuenow="{share:g}" '
-        f'aria-valuemin="0" aria-valuemax="100" aria-label="Progress"><i style="width:{share}%">'
-        f'</i></span><p class="facts" role="status">{told}</p></div>'
-    )
+    return line(done / max(steps, 1), facts)
 
 
 def _error(sight: Sight) -> str:
@@ -272,20 +267,3 @@ def log(text: str, run: str) -> str:
         f'<details class="step" data-fold="log-{plain(run)}"><summary>Log</summary>'
         f'<pre class="log" tabindex="0">{body}</pre></details>'
     )
-
-
-def about(seconds: float) -> str:
-    """A length of time that is only an estimate: to 5 seconds, above two minutes to one."""
-    if seconds < 120:
-        return span(max(5 * round(seconds / 5), 5))
-    return span(60 * round(seconds / 60))
-
-
-def span(seconds: float) -> str:
-    """A length of time in few characters: 42 s, 3 min 5 s, 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

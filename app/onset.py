@@ -20,9 +20,9 @@ from app.panel import task_of
 from app.sittings import OWN, PARTS, Sittings
 from rft import process
 from rft.match import Match
-from rft.problemset import MOST, NAMES
+from rft.problemset import MOST
 from rft.runs import delete
-from rft.scenes import SPLITS
+from rft.scenes import SPLIT_NAMES, SPLITS
 from rft.types import TaskName
 
 POLL = 1.5  #: seconds between two looks
@@ -115,7 +115,7 @@ def lay_out(wires: Wires, mode: gr.HTML, host: Host) -> Page:
 def splits_of(task: TaskName, host: Host) -> list[tuple[str, str]]:
     """What can be asked of a task, as a control lists it."""
     drawn: list[tuple[str, str]] = [
-        (NAMES[split].capitalize(), split) for split in SPLITS[task] if split != "train"
+        (SPLIT_NAMES[split].capitalize(), split) for split in SPLITS[task] if split != "train"
     ]
     return [*drawn, ("A set of mine…", OWN)] if host.evaluating else drawn
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from app.icons import icon
 from app.markup import plain
+from app.progress import bar
 from app.theme import STAGES, stage_look
 from rft.plan import Resident
 from rft.tasks import TASKS
@@ -156,10 +157,9 @@ def _standing(state: State, progress: Progress | None) -> str:
     if progress is None:
         loud = state.kind in ("too-large", "unavailable")
         return f'<p class="standing{" loud" if loud else ""}">{plain(state.sentence)}</p>'
-    share = "" if progress.done is None else f' style="width:{round(100 * progress.done)}%"'
     return (
         f'<p class="standing" role="status">{plain(progress.message)}</p>'
-        f'<span class="bar"><i{share}></i></span>'
+        f"{bar(progress.done, progress.message)}"
     )
 
 

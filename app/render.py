@@ -13,6 +13,7 @@ from app.conversation import Ask, Exchange, Said
 from app.icons import icon
 from app.marks import NONE, Odd, calls
 from app.markup import plain, rich
+from app.progress import bar
 from app.theme import STAGES, UNKNOWN_STAGE, reward_look
 from rft.types import Reply, Score
 
@@ -175,16 +176,11 @@ def _byline(said: Said) -> str:
 
 
 def _wait(said: Said) -> str:
-    note = plain(said.note or "Looking at the image")
-    bar = ""
-    if said.done is not None:
-        share = round(100 * min(max(said.done, 0.0), 1.0))
-        bar = (
-            f'<span class="bar" role="progressbar" aria-valuenow="{share}" aria-valuemin="0" '
-            f'aria-valuemax="100" aria-label="{note}"><i style="width:{share}%"></i></span>'
-        )
+    note = said.note or "Looking at the image"
+    share = "" if said.done is None else bar(said.done, note)
     return (
-        f'<div class="wait"><span class="pulse"></span><span class="note">{note}</span>{bar}</div>'
+        '<div class="wait"><span class="pulse"></span>'
+        f'<span class="note">{plain(note)}</span>{share}</div>'
     )
 
 

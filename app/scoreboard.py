@@ -11,8 +11,8 @@ from typing import Any
 
 from app.icons import icon
 from app.markup import plain
-from app.monitor import about
 from app.picker import badge
+from app.progress import about, line
 from app.sets import Column, Listed, Sheet
 from app.theme import stage_look
 from rft.tasks import TASKS
@@ -105,7 +105,6 @@ def _progress(sheet: Sheet) -> str:
     done = min(sum(column.answered for column in sheet.columns), total)
     if sheet.state in ("done", "error"):
         return ""
-    share = 100 * done / max(total, 1)
     facts = [f"{done:,} of {total:,} answers"]
     if sheet.stopping and sheet.alive:
         facts.insert(0, "It stops; what was answered is kept")
@@ -119,12 +118,7 @@ def _progress(sheet: Sheet) -> str:
             facts.append(f"about {about((total - done) / sheet.pace)} left")
     elif sheet.state == "stopped":
         facts.insert(0, "Stopped. Resume asks only what is missing")
-    told = "".join(f"<span>{plain(fact)}</span>" for fact in facts)
-    return (
-        f'<div class="progress"><span class="bar" role="progressbar" aria-valuenow="{share:.0f}" '
-        f'aria-valuemin="0" aria-valuemax="100" aria-label="Progress"><i style="width:{share:.1f}%">'
-        f'</i></span><p class="facts" role="status">{told}</p></div>'
-    )
+    return line(done / max(total, 1), facts)
 
 
 def _doing(sheet: Sheet) -> str:

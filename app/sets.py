@@ -73,10 +73,8 @@ class Row:
 class Sheet:
     """A comparison as the page looks at it."""
 
-    id: str
     title: str
     task: TaskName
-    split: str
     drawn: bool
     greedy: bool
     n: int
@@ -91,7 +89,6 @@ class Sheet:
     error: str = ""
     stopping: bool = False
     waits: str = ""
-    by_visitor: bool = False
 
     @property
     def alive(self) -> bool:
@@ -202,11 +199,10 @@ def _sheet(folder: Path, stamp: Any, state: str, measure: Measure) -> Sheet:
         for letter, pane, report, count in zip(LETTERS, match.panes, reports, done, strict=False)
     )  # fmt: skip
     return Sheet(
-        match.id, match.title, of.task, of.split, not of.own, match.decoding.temperature == 0, of.n,
+        match.title, of.task, not of.own, match.decoding.temperature == 0, of.n,
         state, columns, _rows(columns), _pairs(columns, measure), measure,
         str(told.get("phase", "")), int(told.get("pane", 0)), told.get("pace"),
         match.error() if state == "error" else "", match.stopping() is not None, _waits(match),
-        match.by_visitor,
     )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -27,7 +26,7 @@ from typing import Any
 from PIL import Image
 
 from app.conversation import Conversation, from_json
-from rft.errors import DiskError, InputError
+from rft.errors import DiskError, InputError, disk_full
 
 KEPT = 500  #: conversations; beyond them the least recently written go
 KEPT_BYTES = 2 * 2**30  #: of all conversations together; likewise
@@ -197,7 +196,7 @@ def _write(file: Path, data: bytes) -> None:
 
 
 def _told(error: OSError) -> DiskError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_full(error):
         return DiskError(
             "The disk is full, so the conversation cannot be kept. Free some space on it, then "
             "ask again."

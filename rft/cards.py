@@ -16,6 +16,7 @@ from typing import Any, get_args
 from rft import address
 from rft.checkpoint import FAMILIES
 from rft.errors import InputError
+from rft.scenes import SPLIT_NAMES
 from rft.types import Stage, TaskName
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,9 +90,6 @@ def read_cards(extra: Path | None = None) -> list[Card]:
     ]
 
 
-_SPLITS = {"id": "as trained", "ood": "domain shift", "ood-left": "left", "ood-right": "right"}
-
-
 def measured(file: Path = RESULTS) -> dict[str, dict[str, str]]:
     """Accuracy by card and split, with half the width of its 95% interval.
 
@@ -108,7 +106,7 @@ def measured(file: Path = RESULTS) -> dict[str, dict[str, str]]:
         low, high = one["low"], one["high"]
         of = f"{one['task']}, " if len(tasks[one["card"]]) > 1 else ""
         told = f"{one['rate']:.1%} ± {50 * (high - low):.1f}"
-        found.setdefault(one["card"], {})[of + _SPLITS[one["split"]]] = told
+        found.setdefault(one["card"], {})[of + SPLIT_NAMES[one["split"]]] = told
     return found
 
 

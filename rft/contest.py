@@ -8,7 +8,6 @@ go on. What answering is stands in rft.exam; torch is not imported while it wait
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rft import machine, process, zoo
-from rft.errors import DiskError, StudioError
+from rft.errors import DiskError, StudioError, disk_full
 from rft.evaluate import Verdict, report
 from rft.exam import Exam, sit
 from rft.journal import replace
@@ -92,13 +91,16 @@ class Contest:
                 self._pane(pane, exam)
             except DiskError:
                 raise  # the others would have nowhere to write either
-            except StudioError as error:
-                faults.append(f"{self.panes[pane]['title']}: {error}")
+            except Exception as error:  # whatever it is, it is this checkpoint's alone
+                if not isinstance(error, StudioError):
+                    traceback.print_exc()
+                told = _sentence(error)
+                faults.append(f"{self.panes[pane]['title']}: {told}")
                 # Where it did not come to asking, an earlier report still holds.
                 report = (
                     self._report(self.verdicts, exam) if self.verdicts else match.reports()[pane]
                 )
-                match.write(pane, {**report, "fault": str(error)})
+                match.write(pane, {**report, "fault": told})
             finally:
                 machine.give_back()
         return faults
@@ -138,7 +140,7 @@ def _sentence(error: BaseException) -> str:
     """What went wrong and what to do, for a person."""
     if isinstance(error, StudioError):
         return str(error)
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+    if disk_full(error):
         return "The disk is full: free some space and resume; what was answered is kept."
     what = (str(error).strip() or "no message").splitlines()[0]
     return (

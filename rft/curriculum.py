@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from functools import partial
 from typing import get_args
 
 from rft.errors import InputError
@@ -52,15 +51,7 @@ def base(index: int) -> Lesson:
     return answered(*posed(rng, task, shifted=shifted), rng.choices(MANNERS, manners)[0])
 
 
-def thinking(task: TaskName, index: int) -> Lesson:
-    """CoT-SFT on one task without end: the paper's prompt, the whole derivation."""
-    return answered(*posed(random.Random(f"lesson/{task}/{index}"), task, shifted=False), "full")
-
-
-CURRICULA: dict[str, Callable[[int], Lesson]] = {
-    "base": base,
-    **{task: partial(thinking, task) for task in get_args(TaskName)},
-}
+CURRICULA: dict[str, Callable[[int], Lesson]] = {"base": base}
 
 
 def curriculum(name: str) -> Callable[[int], Lesson]:

@@ -25,6 +25,7 @@ from rft.problemset import ProblemSet
 from rft.retrain import STAGES, recipes, retrain
 from rft.run import ROOT as RUNS
 from rft.scenes import SPLITS
+from rft.standings import standing
 from rft.types import Decoding, Stage, TaskName
 
 FOUND = ROOT / "assets" / "efficiency.json"
@@ -65,7 +66,7 @@ def measure(
     """Train and measure every point, the base first (0 samples); each is given as it is made."""
     chosen = ProblemSet(task, split, n, 0)
     exam = Exam.of(chosen, chosen.problems(), Decoding(temperature=0.0, seed=0), RUNS / EVAL)
-    yield _point("base", 0, zoo.card_for("tiny-base"), exam)
+    yield _point(0, zoo.card_for("tiny-base"), chosen, exam)
     known = recipes()
     for size in samples:
         for stage in stages:
@@ -73,17 +74,14 @@ def measure(
             file.parent.mkdir(parents=True, exist_ok=True)
             scaled(Config.read(known[f"{task}-{stage}"]), size).save(file)
             run = retrain(file, runs)
-            yield _point(stage, size, zoo.card_for(str(run.final)), exam)
+            yield _point(size, zoo.card_for(str(run.final)), chosen, exam)
 
 
-def _point(stage: str, samples: int, card: zoo.Card, exam: Exam) -> dict[str, Any]:
-    verdicts = sit(card, exam)
-    # ANS-SFT is taught no tag: what it answers is right anyhow, or wrong.
-    right = [v.lenient if stage == "ans-sft" else v.strict for v in verdicts]
-    share = Share(sum(right), len(right))
+def _point(samples: int, card: zoo.Card, chosen: ProblemSet, exam: Exam) -> dict[str, Any]:
+    stage = card.stage or "base"
+    share = standing(card, stage, chosen, sit(card, exam)).share
     print(f"{stage}, {samples} problems: {share}", flush=True)
-    named: Stage = "sft+grpo" if stage == "rft" else stage  # type: ignore[assignment]
-    return {"stage": named, "samples": samples, "right": share.right, "n": share.n}
+    return {"stage": stage, "samples": samples, "right": share.right, "n": share.n}
 
 
 def drawn(found: Sequence[dict[str, Any]]) -> str:

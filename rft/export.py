@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import os
 import shutil
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 
 from rft import checkpoint, hub, machine, place, zoo
 from rft.cards import REPO
-from rft.errors import CheckpointError, InputError, StudioError
+from rft.errors import CheckpointError, InputError, StudioError, disk_full
 from rft.finished import card as finished_card
 from rft.finished import run_of
 from rft.modelcard import STUDIO, Facts, model_card, public
@@ -184,9 +183,8 @@ def _source(run: Run) -> str:
 
 
 def _unwritten(out: Path, error: Exception) -> StudioError:
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     told = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    why = "the disk is full: make room" if full else f"{told}: choose a folder of yours"
+    why = "the disk is full: make room" if disk_full(error) else f"{told}: choose a folder of yours"
     return StudioError(f"{out} could not be written ({why}).")
 
 

@@ -6,7 +6,6 @@ touches the network.
 
 from __future__ import annotations
 
-import errno
 import shutil
 import threading
 from collections.abc import Generator, Iterator
@@ -33,7 +32,7 @@ from huggingface_hub.utils import get_session
 from huggingface_hub.utils import tqdm as hub_tqdm
 
 from rft.checkpoint import ADAPTER_CONFIG, weight_files
-from rft.errors import CheckpointError
+from rft.errors import CheckpointError, disk_full
 from rft.types import Progress
 
 #: Weights as safetensors, configuration and tokenizer as text. Never pickles, never code.
@@ -290,7 +289,7 @@ def _translated(error: BaseException, repo: str) -> CheckpointError:
         )
     if isinstance(error, HFValidationError):
         return CheckpointError(f"{repo!r} is no Hub id: write it as owner/name.")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_full(error):
         return CheckpointError(
             f"The disk of {constants.HF_HUB_CACHE} is full: make room, or set HF_HOME to a "
             "larger disk; the download continues where it stopped."

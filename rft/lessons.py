@@ -83,7 +83,7 @@ def looked_at(rng: random.Random, task: TaskName, most: int, *, shifted: bool) -
         return Lesson(f"Read the figure. {problem.question}", read, draw)
     if task == "spatial":
         return _glimpse(rng, most, _view(rng, shifted=shifted))
-    things = counting.scene(rng, "train", most, 1.0)
+    things = counting.scene(rng, "train", most)
     draw = partial(_scene, things, rng, split="ood" if shifted else "train")
     if rng.random() < 0.35:
         return Lesson(*_attribute(rng, things), draw)

@@ -22,12 +22,14 @@ from torch.utils.data import Dataset
 from transformers import Qwen2VLForConditionalGeneration, Trainer, TrainingArguments, set_seed
 
 from rft.calls import FUNCTIONS
+from rft.curriculum import WIDE
 from rft.errors import InputError, StudioError
 from rft.journal import replace
 from rft.lessons import SIZES, noisy
 from rft.processor import QwenVLProcessor, load_processor
 from rft.scenes import counting, spatial, structure, writing
 from rft.scenes.board import View
+from rft.scenes.lettering import characters
 from rft.scenes.pens import OTHER_HANDS, TEXTBOOK
 from rft.scenes.pens import draw as draw_figure
 from rft.stages import newest_checkpoint
@@ -41,7 +43,6 @@ CHARACTERS = "".join(dict.fromkeys("0123456789°" + writing.LETTERS))
 LOOKS = {look: FUNCTIONS[f"change_{look}"] for look in ("color", "shape", "size", "material")}
 #: Pages, figures, boards and counting scenes, and how often.
 _SORTS, _WEIGHTS = ("page", "figure", "board", "scene"), (40, 35, 17, 8)
-_WIDE = 0.25  # the share in the looks of the domain shift
 _NOTHING = 0.15  # the weight of an empty patch: most are
 _NO_LABEL = -100
 
@@ -55,21 +56,21 @@ def picture(index: int) -> tuple[Any, torch.Tensor]:
     The first head's are 0 for nothing, else one more than the character's place in CHARACTERS.
     """
     rng = random.Random(f"primer/{index}")
-    size, shifted = rng.choice(SIZES), rng.random() < _WIDE
+    size, shifted = rng.choice(SIZES), rng.random() < WIDE
     sort = rng.choices(_SORTS, _WEIGHTS)[0]
     marks: list[Mark] = []
     things: list[Placed] = []
     if sort == "page":
         zoom = rng.choice((*writing.ZOOMS, rng.uniform(0.7, 1.6)))
         texts = writing.page(rng, rng.choice((3, 6, 9)), zoom)
-        marks = [m for t in texts for m in writing.characters(t.text, t.x, t.y, writing.EM * zoom)]
+        marks = [m for t in texts for m in characters(t.text, t.x, t.y, writing.EM * zoom)]
         image = writing.draw(texts, rng, size, zoom, shifted=shifted)
     elif sort == "figure":
         style = rng.choice(OTHER_HANDS if shifted else TEXTBOOK)
         kind = rng.choice(tuple(structure.KINDS))
         _, layout = structure.sketch(rng, kind, "train", style, shifted=shifted)
         for label in layout.labels:
-            marks += writing.characters(label.text, label.at.real, label.at.imag, label.em)
+            marks += characters(label.text, label.at.real, label.at.imag, label.em)
         image = draw_figure(layout, style, rng, size)
     elif sort == "board":
         view: View = rng.choice(("left", "right")) if shifted else "front"

@@ -14,18 +14,10 @@ from typing import Any, cast, get_args
 from rft.data import SEED_STRIDE, load, pick
 from rft.dataset import files_of, named_apart
 from rft.errors import InputError
-from rft.scenes import SPLITS, Split, make
+from rft.scenes import SPLIT_NAMES, SPLITS, Split, make
 from rft.types import Problem, TaskName
 
 MOST = 4_000  #: problems of one set; images of more do not fit a laptop's memory
-#: What a split is called in a sentence.
-NAMES: dict[str, str] = {
-    "train": "the scenes of training",
-    "id": "as trained",
-    "ood": "domain shift",
-    "ood-left": "seen from the left",
-    "ood-right": "seen from the right",
-}
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,7 @@ class ProblemSet:
         if self.own:
             return f"{self.n:,} of {self.own}"
         seed = f", seed {self.seed}" if self.seed else ""
-        return f"{self.n:,} drawn scenes, {NAMES[self.split]}{seed}"
+        return f"{self.n:,} drawn scenes, {SPLIT_NAMES[self.split]}{seed}"
 
     @property
     def shelf(self) -> str:

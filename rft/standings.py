@@ -20,13 +20,12 @@ from rft.exam import Exam, sit
 from rft.journal import replace
 from rft.problemset import ProblemSet
 from rft.rewards import explain
-from rft.scenes import SPLITS
+from rft.scenes import SPLIT_NAMES, SPLITS
 from rft.tasks import TASKS
 from rft.types import Decoding, Stage, TaskName
 
 PICTURE = ROOT / "assets" / "results.svg"
 STAGES: tuple[Stage, ...] = get_args(Stage)
-_SPLITS = {"id": "ID", "ood": "domain shift", "ood-left": "left", "ood-right": "right"}
 #: Accuracy in per cent of the paper's 2B models (Reason-RFT, its tables of results), in STAGES' order.
 #: Its domain shift of counting has two parts.
 PAPER: dict[tuple[str, str], tuple[str, ...]] = {
@@ -123,7 +122,7 @@ def drawn(found: Sequence[Standing]) -> str:
     """As a picture: a panel for each task, a group for each split, a bar for each stage."""
     panels: dict[str, dict[str, list[chart.Measured]]] = {}
     for one in found:
-        group = panels.setdefault(TASKS[one.task].title, {}).setdefault(_SPLITS[one.split], [])
+        group = panels.setdefault(TASKS[one.task].title, {}).setdefault(SPLIT_NAMES[one.split], [])
         group.append(chart.Measured(one.stage, one.share.rate, *one.share.interval))
     return chart.bars(panels)
 
@@ -140,7 +139,7 @@ def markdown(found: Sequence[Standing]) -> str:
         true = f"{one.true / one.said:.1%}" if one.said else ""
         paper = PAPER[one.task, one.split][STAGES.index(one.stage)]
         lines.append(
-            f"| {TASKS[one.task].title} | {_SPLITS[one.split]} | {chart.LOOKS[one.stage][1]} | "
+            f"| {TASKS[one.task].title} | {SPLIT_NAMES[one.split]} | {chart.LOOKS[one.stage][1]} | "
             f"{one.share.rate:.1%} [{100 * low:.1f}, {100 * high:.1f}] | {one.anyhow / one.n:.1%} | "
             f"{credit} | {true} | {paper} |"
         )

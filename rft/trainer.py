@@ -8,7 +8,6 @@ run waits for the device.
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
 import signal
@@ -22,15 +21,10 @@ from typing import Any
 from rft import machine
 from rft.config import Config
 from rft.dataset import bundled
-from rft.errors import InputError, StudioError
+from rft.errors import InputError, StudioError, disk_full
 from rft.journal import replace
 from rft.run import Run
 from rft.runs import create
-
-#: How a disk, a quota or a bound on files says that there is no more; torch and safetensors
-#: write by themselves and tell it in words.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_SAID = ("No space left", "File too large", "failed writing file", "file write failed")
 
 
 def train(run: Run) -> int:
@@ -105,11 +99,8 @@ def sentence(error: BaseException) -> str:
     """What went wrong and what to do, for a person."""
     if isinstance(error, StudioError):
         return str(error)
-    cause: BaseException | None = error
-    while cause is not None:
-        if getattr(cause, "errno", None) in _FULL or any(t in str(cause) for t in _FULL_SAID):
-            return "The disk is full: free some space and resume; the last checkpoint stands."
-        cause = cause.__cause__ or cause.__context__
+    if disk_full(error):
+        return "The disk is full: free some space and resume; the last checkpoint stands."
     from rft.loading import is_memory_error
 
     if is_memory_error(error):

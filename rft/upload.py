@@ -8,7 +8,6 @@ records say is not judged here; :mod:`rft.data` does that, row by row.
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import shutil
@@ -21,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from rft.errors import InputError
+from rft.errors import InputError, disk_full
 from rft.images import MAX_BYTES as IMAGE_BYTES
 from rft.machine import gb
 
@@ -214,7 +213,7 @@ def _filled(into: Path, fill: Callable[[Path], None]) -> Path:
             into.rmdir()
         draft.rename(into)
     except OSError as fault:
-        if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        if disk_full(fault):
             raise InputError("The disk is full: free some space and upload again.") from fault
         raise
     finally:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from app.errands import Errand
-from app.monitor import Row, Sight, doctor, head, log, run_list, seconds_a_step, span
+from app.monitor import Row, Sight, doctor, head, log, run_list, seconds_a_step
+from app.progress import span
 from app.result import card, keeping
 from app.rollouts import browser
 from app.trials import panel

@@ -13,7 +13,7 @@ from transformers import Qwen2VLForConditionalGeneration
 from rft.errors import InputError
 from rft.primer import CHARACTERS, LOOKS, SIDE, picture, prime
 from rft.processor import load_processor
-from rft.scenes.writing import characters
+from rft.scenes.lettering import characters
 
 
 def test_characters_stand_side_by_side_about_the_middle_of_their_text() -> None:

@@ -26,7 +26,7 @@ from rft.scenes import make
 
 HOME = Path(__file__).resolve().parent.parent
 CONFIG = Config("tiny", "grpo", samples=4, batch=2, generations=2, steps=20)
-LESSONS = Config("tiny", "cot-sft", data="lessons/counting", samples=8, sft_steps=1)
+LESSONS = Config("tiny", "cot-sft", data="lessons/base", samples=8, sft_steps=1)
 TRAIN = [make("counting", "train", seed, 64) for seed in range(4)]
 HELD = [make("counting", "id", seed, 64) for seed in range(3)]
 

@@ -11,7 +11,8 @@ from PIL import ImageColor
 
 from rft.scenes import make, writing
 from rft.scenes.drafts import Draft, show
-from rft.scenes.layout import Layout, font
+from rft.scenes.layout import Layout
+from rft.scenes.lettering import font
 from rft.scenes.pens import OTHER_HANDS, TEXTBOOK, draw
 from rft.scenes.structure import KINDS, choices, sketch
 from rft.types import Problem

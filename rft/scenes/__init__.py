@@ -21,6 +21,14 @@ SPLITS: dict[TaskName, tuple[Split, ...]] = {
     "structure": ("train", "id", "ood"),
     "spatial": ("train", "id", "ood-left", "ood-right"),
 }
+#: What a split is called, on the page and in tables.
+SPLIT_NAMES: dict[str, str] = {
+    "train": "training scenes",
+    "id": "as trained",
+    "ood": "domain shift",
+    "ood-left": "from the left",
+    "ood-right": "from the right",
+}
 
 
 def belongs(key: str, split: Split) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from PIL import Image, ImageDraw
 
 from rft.scenes import Split, belongs
+from rft.scenes.grid import cell
 from rft.scenes.objects import COLORS, SHAPES, Look, place, table
 from rft.types import Problem
 
@@ -44,8 +45,8 @@ class Thing:
 
     @property
     def cell(self) -> str:
-        """Where it is on a board of four by four: columns a to d from the left, rows from the top."""
-        return f"{'abcd'[int(self.x * 4)]}{int(self.y * 4) + 1}"
+        """Where it is, in a word."""
+        return cell(self.x, self.y)
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,14 @@ class Group:
 EVERYTHING = Group()
 
 
-def scene(rng: random.Random, split: Split, most: int = 6, zoom: float = 1.0) -> list[Thing]:
+def scene(rng: random.Random, split: Split, most: int = 6) -> list[Thing]:
     """Draw a scene that belongs to the split, its objects from left to right.
 
-    ``most`` bounds their number; out of domain there are four to nine. ``zoom`` leaves room for
-    objects so many times larger.
+    ``most`` bounds their number; out of domain there are four to nine.
     """
     while True:
         count = rng.randint(4, 9) if split == "ood" else rng.randint(1, most)
-        things = _layout(rng, count, zoom)
+        things = _layout(rng, count)
         if things and belongs(key(things), split):
             return things
 
@@ -94,7 +94,7 @@ def key(things: list[Thing]) -> str:
     return ";".join(f"{t.name}@{int(t.x * 8)},{int(t.y * 8)}" for t in things)
 
 
-def _layout(rng: random.Random, count: int, zoom: float) -> list[Thing]:
+def _layout(rng: random.Random, count: int) -> list[Thing]:
     """Objects that hardly overlap and whose order from left to right is plain to see.
 
     A scene of few attributes has groups worth counting, so each scene draws its objects
@@ -107,7 +107,7 @@ def _layout(rng: random.Random, count: int, zoom: float) -> list[Thing]:
         if len(things) == count:
             break
         size = rng.choice(SIZES)
-        reach = min(0.4, _SIDE[size] * zoom * 0.55 + 0.02)
+        reach = min(0.4, _SIDE[size] * 0.55 + 0.02)
         x, y = rng.uniform(reach, 1 - reach), rng.uniform(reach, 1 - reach)
         thing = Thing(
             size,
@@ -120,7 +120,7 @@ def _layout(rng: random.Random, count: int, zoom: float) -> list[Thing]:
         clear = all(
             abs(x - other.x) > 0.045
             and ((x - other.x) ** 2 + (y - other.y) ** 2) ** 0.5
-            > 0.56 * zoom * (_SIDE[size] + _SIDE[other.size])
+            > 0.56 * (_SIDE[size] + _SIDE[other.size])
             for other in things
         )
         if clear:

@@ -40,7 +40,7 @@ class Draft:
     ``key`` is the canonical description of the scene: the same figure in other letters, mirrored
     or with another of its values hidden has the same key. ``measure`` says what of the figure
     the answer is; ``slips`` are the results of typical errors; ``subject`` is what the answer's
-    last sentence names; ``angular`` answers are in degrees.
+    last sentence names.
     """
 
     key: str
@@ -51,10 +51,6 @@ class Draft:
     answer: Number
     working: str
     slips: tuple[Number, ...]
-
-    @property
-    def angular(self) -> bool:
-        return self.measure == "angle"
 
 
 class Working:

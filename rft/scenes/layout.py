@@ -6,32 +6,21 @@ This module knows fonts only as widths; it draws nothing.
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from PIL import ImageFont
-
 from rft.scenes.figures import Angle, Figure, Length, Name, Point, Segment, polar
+from rft.scenes.grid import GRID
+from rft.scenes.lettering import EMS, NAME_PART, extent, snapped
 from rft.scenes.marks import arc_radius, circle_points, strokes_of
 
-#: Font sizes as parts of the picture's side, the largest that fits being taken. With the first
-#: every digit is as wide as a cell of GRID; with the second three still have their middles in
-#: three cells. Letters of corners are a little smaller.
-EMS = (0.2155, 0.17)
-NAME_PART = 0.87
 STROKE = 0.013
-#: Cells along each side to which labels keep: the patches of a tiny checkpoint's vision tower. A
-#: digit that lies in one patch is learned; one that lies across four, in all its places, is not.
-GRID = 8
 _PAD = 0.5 * STROKE + 0.008
 _EDGE = 0.02
 # How much nearer a label is to its own mark than to any other: angles, lengths.
 _NEARER, _MUCH_NEARER = 0.8, 0.7
 _MARGINS = (0.07, 0.12, 0.17, 0.22)
-_REFERENCE = 200  # pixels at which text is measured, so that layouts do not depend on the size
 
 Role = Literal["value", "asked", "name"]
 _Sides = Literal["outer", "inner", "either"]
@@ -127,20 +116,8 @@ def place(figure: Figure, inside: bool = False) -> Layout | None:
     return None
 
 
-@functools.lru_cache(maxsize=64)
-def font(pixels: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's embedded font: the machine may have none of its own."""
-    return ImageFont.load_default(pixels)
-
-
-@functools.lru_cache(maxsize=2048)
-def _extent(text: str) -> tuple[float, float]:
-    left, top, right, bottom = font(_REFERENCE).getbbox(text)
-    return (right - left) / _REFERENCE, (bottom - top) / _REFERENCE
-
-
 def _box(text: str, at: Point, em: float) -> _Box:
-    width, height = _extent(text)
+    width, height = extent(text)
     return _Box(at, width * em / 2, height * em / 2)
 
 
@@ -180,7 +157,7 @@ def _labels(sheet: _Sheet, value_em: float, sides: _Sides) -> list[Label] | None
     marks += figure.names
     for mark in marks:
         em = NAME_PART * value_em if isinstance(mark, Name) else value_em
-        for at in _snapped(mark.text, em, _candidates(mark, em, sides)):
+        for at in snapped(mark.text, em, _candidates(mark, em, sides)):
             box = _box(mark.text, at, em).grown(_PAD)
             if (
                 box.on_picture()
@@ -195,39 +172,6 @@ def _labels(sheet: _Sheet, value_em: float, sides: _Sides) -> list[Label] | None
         role: Role = "name" if isinstance(mark, Name) else "asked" if mark.asked else "value"
         labels.append(Label(mark.text, at, em, role))
     return labels
-
-
-def snap(text: str, em: float, at: Point) -> list[Point]:
-    """The places around this one, nearest first, at which a text's characters lie on the grid.
-
-    Its first character's middle is then in the middle of a cell, and at the largest font size
-    those of the digits behind it nearly are.
-    """
-    lead = _lead(text, em)
-    column, row = _cell(at - lead)
-    places = [complex(column + i, row + j) / GRID + lead for i in (0, 1) for j in (0, 1)]
-    return sorted(places, key=lambda place: abs(place - at))
-
-
-def _snapped(text: str, em: float, places: Iterable[Point]) -> Iterator[Point]:
-    lead, tried = _lead(text, em), set()
-    for place in places:
-        if (cell := _cell(place - lead)) not in tried:
-            tried.add(cell)
-            yield from snap(text, em, place)
-
-
-def _lead(text: str, em: float) -> float:
-    """How far a text's middle is to the right of its first character's."""
-    return (_extent(text)[0] - _extent(text[:1])[0]) * em / 2
-
-
-def _cell(first: Point) -> tuple[float, float]:
-    """The middle of a cell, in cells, left of and above a first character's middle."""
-    return (
-        math.floor(first.real * GRID - 0.5) + 0.5,
-        math.floor(first.imag * GRID - 0.5) + 0.5,
-    )
 
 
 def _belongs(mark: Angle | Length | Name, at: Point, sheet: _Sheet) -> bool:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from rft.scenes.figures import Angle, Point
-from rft.scenes.layout import STROKE, Label, Layout, font
+from rft.scenes.layout import STROKE, Label, Layout
+from rft.scenes.lettering import font
 from rft.scenes.marks import arc_points, arc_radius, arrow_of, circle_points, corner_points, tick_of
 
 _Path = list[Point]

@@ -11,17 +11,14 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from rft.scenes.layout import EMS, font, snap
+from rft.scenes.grid import cell
+from rft.scenes.lettering import EMS, font, snap
 from rft.scenes.pens import OTHER_HANDS, TEXTBOOK, Style
 
 #: Font size of a figure's values, as a share of the picture's side.
 EM = EMS[0]
 #: How many times as large as that the texts of figures may be.
 ZOOMS = tuple(em / EM for em in EMS)
-
-
-_REFERENCE = 200  # pixels at which text is measured
-
 LETTERS = "xyntkwABCDEFGHJKLMNOPQRSTUVXYZ"  # of figures
 
 
@@ -35,8 +32,8 @@ class Written:
 
     @property
     def cell(self) -> str:
-        """Where it is on a board of four by four: columns a to d from the left, rows from the top."""
-        return f"{'abcd'[int(self.x * 4)]}{int(self.y * 4) + 1}"
+        """Where it is, in a word."""
+        return cell(self.x, self.y)
 
 
 def glyph(rng: random.Random, most: int, zoom: float) -> list[Written]:
@@ -83,14 +80,6 @@ def _text(rng: random.Random) -> str:
     number = rng.choices((rng.randint(2, 9), rng.randint(10, 99), rng.randint(100, 179)), (1, 6, 2))
     ending = {"number": "", "degrees": "°", "decimal": f".{rng.choice('5525')}"}[sort]
     return f"{number[0]}{ending}"
-
-
-def characters(text: str, x: float, y: float, em: float) -> list[tuple[float, float, str]]:
-    """Each character of a text whose middle is at x and y: where its own middle is."""
-    letters = font(_REFERENCE)
-    ends = [letters.getlength(text[:i]) / _REFERENCE * em for i in range(len(text) + 1)]
-    left = x - ends[-1] / 2
-    return [(left + (ends[i] + ends[i + 1]) / 2, y, text[i]) for i in range(len(text))]
 
 
 def caption(texts: list[Written]) -> str:
