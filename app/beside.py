@@ -6,7 +6,7 @@ file and no model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app import blind, overlay, spread
@@ -30,6 +30,7 @@ _ENDS = {
     "length": "Cut off at the token limit.",
     "lost": "Interrupted. Ask again to compare.",
 }
+NOBODY: Mapping[str, str] = {}
 _VOTED = '<p class="voted">Your vote</p>'
 _WORDS = '<mark class="odd">Marked</mark> is what no other pane says there'
 _LEGEND = f'<button class="legend" data-do="marks" aria-pressed="true">{_WORDS}</button>'
@@ -59,11 +60,12 @@ def asked(made: Conversation, address: Address, *, veil: bool = False) -> str:
 
 def panes(
     cards: Sequence[Card], made: Conversation, verdicts: Sequence[Verdict | None], most: int,
-    fewest: int, gallery: Gallery, vote: Vote | None = None,
+    fewest: int, gallery: Gallery, vote: Vote | None = None, absent: Mapping[str, str] = NOBODY,
 ) -> str:  # fmt: skip
     """A pane for each card, with what it said where it was asked; and one more to add.
 
-    ``vote``: the visitor's on this comparison.
+    ``vote``: the visitor's on this comparison. ``absent``: by their ids, how those cards can be
+    fetched that are not on this machine.
     """
     them = {side.card: side for side in sides(made)}
     if made.terms is not None and made.terms.blind:  # in the order in which they were shown
@@ -74,10 +76,10 @@ def panes(
     for index, card in enumerate(cards):
         side = them.get(card.id)
         head = _head(card, "" if busy else _tools(card, index, len(cards) > fewest))
-        inside = '<p class="unasked">Not asked yet.</p>'
+        inside = absent.get(card.id, '<p class="unasked">Not asked yet.</p>')
         if side is not None:
             chosen = _VOTED if vote is not None and vote.best == card.id else ""
-            inside = chosen + _reply(among, side, _go_on(made, side))
+            inside = chosen + _reply(among, side, _go_on(made, side)) + absent.get(card.id, "")
         drawn.append(
             f'<section class="pane stage-{stage_look(card.stage).slug}" '
             f'aria-label="{plain(card.title)}">{head}{inside}</section>'

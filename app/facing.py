@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import gradio as gr
 
-from app import asking, beside, blind, examples, onset, scoreboard, votes
+from app import asking, beside, blind, examples, onset, picker, scoreboard, votes
 from app.asking import part
 from app.comparison import FEWEST, MOST, MOST_SAMPLES, STRANGERS_SAMPLES, Comparisons
 from app.conversation import Conversation
@@ -19,10 +19,11 @@ from app.panel import TASK_NAMES, kinds, task_of
 from app.room import verdict
 from app.votes import Pair
 from rft import zoo
-from rft.types import TaskName
+from rft.types import Progress, TaskName
 
 HOT = 0.7  #: the temperature to begin with where several samples are drawn
 STORAGE_KEY = "reason-rft-studio-compare"
+NOTHING: Mapping[str, Progress] = {}
 #: What is judged does not change while others are still being written.
 _verdict = lru_cache(maxsize=256)(verdict)
 _SHELF = '<div id="lineup" popover="auto" role="dialog" aria-label="Checkpoints">${value}</div>'
@@ -94,7 +95,7 @@ def lay_out(session: gr.BrowserState, wires: onset.Wires, host: Host) -> Page:
         kind = kinds("c-kind")
         strip = part("c-examples", "['example']", examples.strip())
         asked = part("c-asked", "['again', 'keep']")
-        panes = part("c-panes", "['browse', 'drop', 'vote', 'reveal']")
+        panes = part("c-panes", "['browse', 'drop', 'fetch', 'vote', 'reveal']")
         votes = part("c-votes", "['csv']")
         shelf = part("c-shelf", "['choose']", template=_SHELF)
         parcel = gr.HTML(
@@ -113,16 +114,34 @@ def draw(
     kept: dict[str, Any],
     made: Conversation,
     cards: Sequence[zoo.Card] | None = None,
+    fetching: Mapping[str, Progress] = NOTHING,
 ) -> tuple[str, str]:
-    """The question and the panes; ``cards`` saves looking again for those that ``kept`` names."""
+    """The question and the panes; ``cards`` saves looking again for those that ``kept`` names.
+
+    ``fetching``: how far the downloads of cards are, by their ids.
+    """
     gallery = served(all.store, made.id)
     if all.veiled(made):
         return beside.asked(made, gallery.address, veil=True), beside.veiled(made, gallery)
     cards = all.lineup(kept.get("cards"), task_kept(kept)) if cards is None else cards
     verdicts = [_verdict(exchange) for exchange in made.exchanges]
     vote = all.votes.of(made.id)
-    panes = beside.panes(cards, made, verdicts, MOST, FEWEST, gallery, vote)
+    busy = any(exchange.said.end == "waiting" for exchange in made.exchanges)
+    absent = beside.NOBODY if busy else _absent(all, cards, fetching)
+    panes = beside.panes(cards, made, verdicts, MOST, FEWEST, gallery, vote, absent)
     return beside.asked(made, gallery.address), panes
+
+
+def _absent(
+    all: Comparisons, cards: Sequence[zoo.Card], fetching: Mapping[str, Progress]
+) -> dict[str, str]:
+    """Those of the cards that are not on this machine yet, and how they come here."""
+    states = {card.id: all.room.state(card) for card in cards}
+    return {
+        card.id: picker.missing(states[card.id], place, fetching.get(card.id))
+        for place, card in enumerate(cards)
+        if states[card.id].kind == "download"
+    }
 
 
 def line(all: Comparisons, kept: dict[str, Any]) -> str:

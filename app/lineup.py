@@ -44,6 +44,15 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
         left = [card for place, card in enumerate(cards) if place != int(event.pane)]
         return lined_up(kept, left if len(left) >= FEWEST else cards)
 
+    @told
+    def fetch(kept: dict[str, Any], event: gr.EventData) -> Iterator[str]:
+        made = all.open(kept.get("last"))
+        cards = all.lineup(kept.get("cards"), task_kept(kept))
+        place = int(event.pane)
+        for progress in zoo.fetch(cards[place]) if place < len(cards) else ():
+            yield draw(all, kept, made, cards, {cards[place].id: progress})[1]
+        yield draw(all, kept, all.open(made.id))[1]
+
     def lined_up(kept: dict[str, Any], cards: list[zoo.Card]) -> Any:
         kept = {**kept, "cards": [card.id for card in cards]}
         return kept, draw(all, kept, all.open(kept.get("last")))[1], line(all, kept)
@@ -81,6 +90,7 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
     for shown in (page.panes, page.set.line):
         shown.browse(browse, [session], [session, page.shelf], **PRIVATE)
         shown.drop(drop, [session], lines, **PRIVATE)
+    page.panes.fetch(fetch, [session], [page.panes], concurrency_limit=4, **PRIVATE)
     page.shelf.choose(choose, [session], lines, **PRIVATE)
     page.task.input(turn, [session, page.task], lines, **PRIVATE)
     for name, component in page.settings.items():

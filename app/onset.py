@@ -200,7 +200,7 @@ def wire(
     head = page.parts["o-head"]
     for event, act in (
         ("halt", process.stop),
-        ("resume", sittings.start),
+        ("resume", sittings.resume),
         ("removed", delete),
     ):
         getattr(head, event)(acting(act), [session, wires.seen], looked, **PRIVATE)

@@ -153,6 +153,13 @@ def _numbers(card: Card) -> str:
     return f'<dl class="numbers" aria-label="Accuracy">{cells}</dl><p class="source">{source}</p>'
 
 
+def missing(state: State, place: int, progress: Progress | None = None) -> str:
+    """Of a card in a pane that is not on this machine yet: what it takes, and the way to it."""
+    return (
+        f'<div class="missing">{_standing(state, progress)}{_fetch(state, progress, place)}</div>'
+    )
+
+
 def _standing(state: State, progress: Progress | None) -> str:
     if progress is None:
         loud = state.kind in ("too-large", "unavailable")
@@ -163,7 +170,8 @@ def _standing(state: State, progress: Progress | None) -> str:
     )
 
 
-def _fetch(state: State, progress: Progress | None) -> str:
+def _fetch(state: State, progress: Progress | None, place: int | None = None) -> str:
     if state.kind != "download" or progress is not None:
         return ""
-    return f'<button class="plain" data-do="fetch">{icon("save")}Download</button>'
+    pane = "" if place is None else f' data-pane="{place}"'
+    return f'<button class="plain" data-do="fetch"{pane}>{icon("save")}Download</button>'

@@ -79,15 +79,15 @@ def _dot(stage: Any) -> str:
     return f'<i class="dot stage-{stage_look(stage).slug}"></i>'
 
 
-def head(sheet: Sheet, *, may_stop: bool, may_delete: bool) -> str:
+def head(sheet: Sheet) -> str:
     """What is compared, how far it is, and what can be done about it."""
     acts = []
-    if sheet.alive and may_stop:
+    if sheet.alive:
         word, off = ("Stopping…", " disabled") if sheet.stopping else ("Stop", "")
         acts.append(f'<button class="plain" data-do="halt"{off}>{icon("stop")}{word}</button>')
-    elif sheet.state in ("stopped", "new", "error") and may_stop:
+    elif sheet.state in ("stopped", "new", "error"):
         acts.append(f'<button class="plain" data-do="resume">{icon("play")}Resume</button>')
-    if not sheet.alive and may_delete:
+    if not sheet.alive:
         acts.append(
             f'<button class="plain" data-do="discard">{icon("clear")}<span>Delete</span></button>'
         )

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from rft.errors import InputError
-from rft.match import Match, find, matches, stage_of
+from rft.match import Match, find, stage_of
 from rft.paired import Paired, compare
 from rft.parse import parse
 from rft.runs import find as find_run
 from rft.types import Stage, TaskName
 
 LETTERS = "ABCD"
-LISTED = 12  #: comparisons in the list; the newest
 Measure = Literal["strict", "lenient"]
 
 
@@ -152,28 +151,25 @@ class View:
         ]
 
 
-def chosen(root: Path, view: View) -> Match | None:
-    """The comparison that is looked at: the one named, else the newest."""
-    there = matches(root)
+def chosen(there: Sequence[Match], view: View) -> Match | None:
+    """The comparison that is looked at: the one named, else the first, which is the newest."""
     return next((match for match in there if match.id == view.match), there[0] if there else None)
 
 
-def stamp(root: Path, view: View) -> str:
-    """Changes when anything does that this view shows of comparisons."""
-    there = matches(root)
-    shown = [m for n, m in enumerate(there) if n < LISTED or m.id == view.match]
-    return repr([(match.id, match.stamp()) for match in shown])
+def stamp(there: Sequence[Match]) -> str:
+    """Changes when anything does that is shown of these comparisons."""
+    return repr([(match.id, match.stamp()) for match in there])
 
 
-def listed(root: Path, most: int = LISTED) -> list[Listed]:
-    """The newest comparisons."""
+def listed(there: Sequence[Match]) -> list[Listed]:
+    """The comparisons as a list shows them."""
     return [
         Listed(
             match.id, match.title, match.set.task, match.state(),
             tuple(stage_of(pane) for pane in match.panes),
             tuple(str(pane.get("title", pane["id"])) for pane in match.panes),
         )
-        for match in matches(root)[:most]
+        for match in there
     ]  # fmt: skip
 
 

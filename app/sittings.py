@@ -6,6 +6,7 @@ What a comparison is, rft.match knows; how it is drawn, the pure modules. Knows 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from app.watch import digest
 from rft import contest
 from rft.errors import InputError
 from rft.images import open_image
-from rft.match import Match, create, find, matches
+from rft.match import Match, create, matches
 from rft.problemset import ProblemSet, from_folder
 from rft.run import ROOT
+from rft.runs import delete
 from rft.types import Decoding, Problem, TaskName
 from rft.upload import RECORDS
 
+STRANGERS_KEPT = 30  #: evaluations that visitors of a public page made
 OWN = "own"  #: in place of a split: the visitor's own set
 #: What is drawn anew when a comparison's files change.
 PARTS = ("o-list", "o-head", "o-bars", "o-table")
@@ -52,23 +55,26 @@ class Sittings:
         """The parts that have changed since ``seen``, and what has then been seen."""
         view = View.of(kept)
         seen = seen if isinstance(seen, dict) else {}
-        stamp = digest([repr(view), sets.stamp(self.root, view)])
+        stamp = digest([repr(view), sets.stamp(there := self.there())])
         if seen.get("stamp") == stamp:
             return {}, seen
-        made = self._parts(view)
+        made = self._parts(there, view)
         marks = {name: digest(value) for name, value in made.items()}
         changed = {name: value for name, value in made.items() if seen.get(name) != marks[name]}
         return changed, {**marks, "stamp": stamp}
 
-    def _parts(self, view: View) -> dict[str, str]:
-        match = sets.chosen(self.root, view)
+    def there(self) -> list[Match]:
+        """Those that this host's visitors may look at, newest first."""
+        return [match for match in matches(self.root) if self.may(match)]
+
+    def _parts(self, there: Sequence[Match], view: View) -> dict[str, str]:
+        match = sets.chosen(there, view)
         if match is None:
             return dict.fromkeys(PARTS, "") | {"o-head": scoreboard.NOTHING}
         sheet = sets.sheet(match, view.measure)
-        may = self.may(match)
         return {
-            "o-list": scoreboard.shelf(sets.listed(self.root), match.id),
-            "o-head": scoreboard.head(sheet, may_stop=may, may_delete=may),
+            "o-list": scoreboard.shelf(sets.listed(there), match.id),
+            "o-head": scoreboard.head(sheet),
             "o-bars": scoreboard.bars(sheet),
             "o-table": cases.table(sheet, view),
         }
@@ -76,7 +82,7 @@ class Sittings:
     def case(self, kept: Any, number: int) -> str:
         """One problem, opened."""
         view = View.of(kept)
-        match = sets.chosen(self.root, view)
+        match = sets.chosen(self.there(), view)
         if match is None:
             return cases.gone("That evaluation is no longer there: choose one of the list.")
         sheet = sets.sheet(match, view.measure)
@@ -118,12 +124,25 @@ class Sittings:
         greedy = Decoding(temperature=0.0, max_new_tokens=PAPER.max_new_tokens)
         decoding = greedy if how == "greedy" else replace(PAPER, seed=number)
         match = create(self.root, cards, chosen, decoding, own, visitor=not self.host.evaluating)
+        if not self.host.evaluating:
+            self.prune()
         self.start(match)
         return match, sharing.spare_for(self.all.room.engine, cards)
 
     def start(self, match: Match) -> None:
         """Start or resume it in a process of its own."""
         contest.start(match, self.all.room.zoo_file)
+
+    def resume(self, match: Match) -> None:
+        """Go on where it stopped, as far as whoever asks may have it at all."""
+        self.allowed(match.set.n, bool(match.set.own), bundled=True)
+        self.start(match)
+
+    def prune(self) -> None:
+        """Of what strangers made, the newest stay: nobody else clears up after them."""
+        for old in [match for match in self.there() if match.begun()][STRANGERS_KEPT:]:
+            with suppress(InputError):  # it is under way
+                delete(old)
 
     def receive(self, kept: dict[str, Any], files: Sequence[Path]) -> dict[str, Any]:
         """Take in an upload; what the browser then keeps."""
@@ -144,14 +163,12 @@ class Sittings:
             raise InputError("Another visitor's evaluation is under way: wait for its end.")
 
     def may(self, match: Match) -> bool:
-        """Whether this host's visitors may stop, resume and delete it."""
+        """Whether this host's visitors may see, stop, resume and delete it."""
         return self.host.evaluating or match.by_visitor
 
     def mine(self, kept: Any) -> Match:
-        """The comparison that is looked at, to be changed. InputError for a stranger's hands."""
-        match = sets.chosen(self.root, View.of(kept))
+        """The comparison that is looked at, to be changed."""
+        match = sets.chosen(self.there(), View.of(kept))
         if match is None:
             raise InputError("That evaluation is no longer there: choose one of the list.")
-        if not self.may(match):
-            raise InputError(SHORT_ONLY)
-        return find(self.root, match.id)
+        return match

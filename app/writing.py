@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
 
 from app.conversation import Said
+from rft.anatomy import seen_pixels
 from rft.engine import Engine
 from rft.errors import StudioError
 from rft.parse import Splitter
@@ -44,7 +45,7 @@ def written(
     What goes wrong through no fault of the code ends the reply with its sentence; the text
     that had come is kept.
     """
-    said = replace(beginning(card), max_pixels=decoding.max_pixels)
+    said = replace(beginning(card), max_pixels=seen_pixels(card, decoding.max_pixels))
     splitter = Splitter()
     shown = -INTERVAL_S
     try:

@@ -14,7 +14,7 @@ from typing import Any
 
 from rft import checkpoint, place, zoo
 from rft.cards import ROOT, Card
-from rft.errors import CheckpointError
+from rft.errors import CheckpointError, InputError
 
 #: What "tiny" builds untrained has the sizes of the bundled base.
 _TINY = ROOT / "assets" / "tiny" / "base"
@@ -127,6 +127,19 @@ def anatomy_of(named: str | Card) -> Anatomy:
     card = named if isinstance(named, Card) else zoo.card_for(named)
     known = PUBLISHED.get(card.family, (_2B, _7B))
     return min(known, key=lambda sizes: abs(sizes.parameters - card.parameters))
+
+
+def seen_pixels(card: Card, most: int) -> int:
+    """The bound on a picture as a card's checkpoint is given it, where ``most`` is asked for.
+
+    A server keeps its own bounds to itself: what it is sent is all that is known.
+    """
+    if card.endpoint is not None:
+        return most
+    try:
+        return min(most, anatomy_of(card).max_pixels)
+    except (CheckpointError, InputError):
+        return most  # it will say itself why it cannot answer
 
 
 def read_anatomy(folder: Path) -> Anatomy:

@@ -6,6 +6,7 @@ touches the network.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import threading
 from collections.abc import Generator, Iterator
@@ -147,7 +148,15 @@ def reach(repo: str) -> None:
 
 
 def parameters(repo: str) -> int:
-    """How many parameters a repository publishes, taking its safetensors as 16-bit."""
+    """How many parameters a repository publishes, taking its safetensors as 16-bit.
+
+    Asked once: a card is looked up at every click.
+    """
+    return _parameters(repo, constants.ENDPOINT)
+
+
+@functools.lru_cache(maxsize=256)
+def _parameters(repo: str, _endpoint: str) -> int:
     try:
         files = HfApi().model_info(repo, files_metadata=True).siblings or []
     except (ClientError, HFValidationError, OSError) as error:

@@ -39,8 +39,11 @@ class Match(Work):
 
     @property
     def kept(self) -> Path:
-        """The folder of evaluations, in which all comparisons keep what was answered."""
-        return self.root / EVAL
+        """The folder of evaluations, in which all comparisons keep what was answered.
+
+        What strangers ask for beyond the first scenes goes with their comparison.
+        """
+        return self.folder if self.by_visitor and self.set.seed else self.root / EVAL
 
     @property
     def config(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from app import cases, scoreboard, sets
 from app.comparison import Comparisons
 from app.drafts import Drafts
-from app.host import SHORT_ONLY, STRANGERS_PROBLEMS, Host
+from app.host import STRANGERS_PROBLEMS, Host
 from app.room import Room
 from app.sets import View
 from app.sittings import OWN, Sittings
@@ -20,7 +20,7 @@ from app.store import Store
 from rft import data, zoo
 from rft.errors import InputError
 from rft.evaluate import Verdict, report
-from rft.match import Match, create
+from rft.match import Match, create, matches
 from rft.parse import parse
 from rft.problemset import ProblemSet
 from rft.scenes import make
@@ -128,9 +128,8 @@ def test_an_unfinished_comparison_is_of_what_both_have_answered(tmp_path: Path) 
     assert (
         "not asked yet" in cases.table(sheet, View()) and len(View(wanted="A+B-").rows(sheet)) == 0
     )
-    head = scoreboard.head(sheet, may_stop=True, may_delete=True)
+    head = scoreboard.head(sheet)
     assert 'data-do="resume"' in head and "Stop</button>" not in head
-    assert 'data-do="resume"' not in scoreboard.head(sheet, may_stop=False, may_delete=False)
 
 
 def test_a_fault_stands_where_the_bar_would(tmp_path: Path) -> None:
@@ -199,16 +198,46 @@ def test_strangers_start_short_ones_of_their_own_and_touch_no_other(tmp_path: Pa
         with pytest.raises(InputError, match="RFT_EVALUATION=on"):
             theirs.allowed(n, own, bundled)
     theirs.allowed(STRANGERS_PROBLEMS, False, True)
-    with pytest.raises(InputError, match=re.escape(SHORT_ONLY)):
+    with pytest.raises(InputError, match="no longer there"):
         theirs.mine({"match": match.id})
+    assert "no longer there" in theirs.case({"match": match.id}, 0)
     with pytest.raises(InputError, match="RFT_EVALUATION=on"):
         theirs.receive({}, [])
-    assert "Delete" not in theirs.draw({}, {})[0]["o-head"]
-    choice = match.folder / "match.json"
-    choice.write_text(json.dumps({**json.loads(choice.read_text()), "visitor": True}))
-    assert theirs.mine({"match": match.id}).id == match.id
+    assert theirs.draw({}, {})[0]["o-head"] == scoreboard.NOTHING, "the owner's is not theirs"
+    by_visitor(match)
+    assert theirs.mine({"match": match.id}) == match
+    assert "Delete" in theirs.draw({}, {})[0]["o-head"]
+    stopped = by_visitor(made(theirs.root, [["=", "="]]))
+    (stopped.folder / "done").unlink()
     hold = match.lock.take()
     assert hold is not None
-    with pytest.raises(InputError, match="Another visitor"):
-        theirs.allowed(5, False, True)
+    for refused in (lambda: theirs.allowed(5, False, True), lambda: theirs.resume(stopped)):
+        with pytest.raises(InputError, match="Another visitor"):
+            refused()
     hold.close()
+
+
+def by_visitor(match: Match) -> Match:
+    choice = match.folder / "match.json"
+    choice.write_text(json.dumps({**json.loads(choice.read_text()), "visitor": True}))
+    return match
+
+
+def test_of_what_strangers_made_the_newest_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.sittings.STRANGERS_KEPT", 2)
+    theirs = sittings(tmp_path, Host(True, False, "Off.", evaluating=False))
+    owners = made(theirs.root, [["=", "="]])
+    many = [by_visitor(made(theirs.root, [["=", "="]])) for _ in range(4)]
+    hold = many[0].lock.take()  # the oldest is under way
+    assert hold is not None
+    theirs.prune()
+    assert {match.id for match in matches(theirs.root)} == {
+        owners.id, many[0].id, many[2].id, many[3].id,
+    }  # fmt: skip
+    hold.close()
+    assert many[3].kept == owners.kept, "the first scenes are asked once for all"
+    other = create(theirs.root, [zoo.card_for("tiny-base")], ProblemSet("counting", "id", 2, 7),
+                   GREEDY, visitor=True)  # fmt: skip
+    assert other.kept == other.folder
