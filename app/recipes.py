@@ -115,11 +115,12 @@ FOLDED = (
     Field("keep_best", "Keep the checkpoint best on held-out", "bool"),
     Field("four_bit", "Base in 4 bits (CUDA)", "bool"),
     Field("train_vision", "Train the vision tower too", "bool"),
+    Field("vision_rate", "Its learning rate, share of the rest's"),
     Field("rewards", "Rewards and weights", "weights"),
     Field("targets", "Layers that LoRA adapts", "names"),
 )
 FIELDS = (*SLIDERS, *FOLDED)
-_OF_SFT = ("sft_steps", "sft_samples", "sft_learning_rate")
+_OF_SFT = ("sft_steps", "sft_samples", "sft_learning_rate", "vision_rate")
 _OF_GRPO = ("steps", "generations", "learning_rate", "beta", "temperature", "rewards")
 
 

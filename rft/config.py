@@ -79,6 +79,8 @@ class Config:
     """Keep the base in 4 bits (CUDA and bitsandbytes)."""
     train_vision: bool = False
     """Whether the vision tower learns too (needs rank 0)."""
+    vision_rate: float = 1.0
+    """In SFT: the tower's learning rate as a share of the language model's."""
     rewards: tuple[tuple[str, float], ...] = (("accuracy", 1.0), ("format", 1.0))
     """Names and weights; weight 0 is only shown."""
     eval_every: int = 10
@@ -117,6 +119,8 @@ class Config:
         for name in ("learning_rate", "sft_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 found.append(f"{name} must lie between 0 and 1: 1e-4 suits LoRA, 1e-6 all weights.")
+        if not 0 < self.vision_rate <= 1:
+            found.append("vision_rate is a share: above 0, at most 1. train_vision off freezes it.")
         if not 0 <= self.warmup < 1:
             found.append("warmup is a share of the steps: give a number from 0 to below 1.")
         if not (self.temperature > 0 and math.isfinite(self.temperature)):

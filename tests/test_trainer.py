@@ -14,11 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rft import machine, rewards, trainer
+from rft import machine, rewards, sft, trainer
 from rft.config import Config
 from rft.curriculum import curriculum
 from rft.dataset import bundled
 from rft.errors import InputError
+from rft.learner import load, start_folder
 from rft.lessons import Lesson
 from rft.order import passes, per_pass
 from rft.run import Run
@@ -30,7 +31,8 @@ from rft.trainer import train
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = Config(
     "tiny", "cot-sft", data="lessons/base", samples=160, batch=4, sft_steps=40,
-    sft_learning_rate=1e-3, rank=0, train_vision=True, save_steps=4, eval_every=0,
+    sft_learning_rate=1e-3, rank=0, train_vision=True, vision_rate=0.1, save_steps=4,
+    eval_every=0,
 )  # fmt: skip
 GRPO = Config(
     "tiny-base", "grpo", samples=6, batch=2, generations=4, steps=5, learning_rate=1e-3,
@@ -243,6 +245,23 @@ def test_lessons_are_read_once_each_with_little_padding() -> None:
     assert sum(32 * max(batch) for batch in batches) < 1.2 * sum(words)
     resumed = Reading(curriculum("base"), config)
     assert [resumed(place).words for place in range(1300, 1400)] == words[1300:1400]
+
+
+def test_the_tower_learns_at_its_own_pace(tmp_path: Path) -> None:
+    config = replace(LESSONS, samples=12, sft_steps=3, warmup=0.0)
+    learner = load(config, start_folder(config, tmp_path))
+    model = learner.whole.model
+    parts = {"tower": model.visual, "words": model.language_model}
+    before = {name: [p.detach().clone() for p in part.parameters()] for name, part in parts.items()}
+    sft.trainer(config, learner, [], str(tmp_path / "out")).train()
+    # Adam's first steps are as large as the learning rate, whatever the gradient.
+    moved = {
+        name: max(
+            float((p.detach() - q).abs().max()) for p, q in zip(part.parameters(), before[name], strict=True)
+        )
+        for name, part in parts.items()
+    }
+    assert 0 < moved["tower"] < 0.2 * moved["words"]
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "assets" / "recipes").glob("*.json")))
