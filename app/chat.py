@@ -172,7 +172,8 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
         card = room.card(event.card)
         chat = room.open(kept.get("chat"))
         empty = gr.skip() if chat.exchanges else examples.welcome(card.task)
-        task = gr.skip() if card.task is None else card.task
+        # A Qwen2-VL base can be asked any task's question; what was taught none of them, freely.
+        task = card.task or (gr.skip() if card.family == "qwen2_vl" else FREE)
         return {**kept, "card": card.id}, picker.chosen(card, room.state(card)), task, empty
 
     @told
