@@ -15,11 +15,14 @@ from rft.lessons import Lesson, answered, looked_at, posed, sums, written
 from rft.types import TaskName
 
 #: How the base comes to its tasks. Up to each of these lessons: how often the sorts of SORTS are
-#: drawn, how many objects there are at most to look at, and the share of a task that only looks.
+#: drawn, how many objects or texts there are at most to look at, and the share of a task that
+#: only looks. One thing at first: a new language model then looks at the picture after some 4,000
+#: lessons; among several it has to find the right one before looking pays at all.
 SORTS = ("counting", "spatial", "structure", "writing", "sums")
 COMING = (
-    (12_000, (45, 30, 0, 25, 0), 2, 1.0),
-    (30_000, (25, 30, 18, 25, 2), 4, 0.8),
+    (8_000, (55, 20, 0, 25, 0), 1, 1.0),
+    (16_000, (45, 30, 0, 25, 0), 2, 1.0),
+    (34_000, (25, 30, 18, 25, 2), 4, 0.8),
     (60_000, (12, 36, 34, 12, 6), 5, 0.5),
     (None, (14, 38, 36, 6, 6), 5, 0.25),
 )
@@ -43,7 +46,7 @@ def base(index: int) -> Lesson:
     if sort == "sums":
         return sums(rng)
     if sort == "writing":
-        return written(rng, shifted=shifted)
+        return written(rng, most, shifted=shifted)
     task = next(name for name in get_args(TaskName) if name == sort)
     if looking:
         return looked_at(rng, task, most, shifted=shifted)

@@ -105,16 +105,19 @@ def _glimpse(rng: random.Random, most: int, view: View) -> Lesson:
     return Lesson("What stands where?", spatial.look(before, things, view), draw)
 
 
-def written(rng: random.Random, *, shifted: bool) -> Lesson:
-    """Numbers and letters as figures have them, and no figure: one of them, or several."""
-    most = rng.choice((1, 2, 3, 0, 0))
-    zoom = rng.uniform(0.75, 3.0) if most else rng.choice(writing.ZOOMS)
-    texts = writing.glyph(rng, most, zoom) if most else writing.page(rng, 4, zoom)
+def written(rng: random.Random, most: int, *, shifted: bool) -> Lesson:
+    """Numbers and letters as figures have them, and no figure: at most so many, often one alone."""
+    alone = most == 1 or rng.random() < 0.6
+    zoom = rng.uniform(0.75, 3.0) if alone else rng.choice(writing.ZOOMS)
+    if alone:
+        texts = writing.glyph(rng, min(rng.randint(1, 3), most), zoom)
+    else:
+        texts = writing.page(rng, min(most, 4), zoom)
 
     def draw() -> tuple[Image.Image, ...]:
         return (noisy(writing.draw(texts, rng, rng.choice(SIZES), zoom, shifted=shifted), rng),)
 
-    return Lesson("What is written?", texts[0].text if most else writing.caption(texts), draw)
+    return Lesson("What is written?", texts[0].text if alone else writing.caption(texts), draw)
 
 
 def sums(rng: random.Random) -> Lesson:

@@ -121,7 +121,11 @@ class _Pictures(Dataset[tuple[Any, torch.Tensor]]):
 
 
 class Primer(nn.Module):
-    """A tower with its heads. They read the merged patches, as the language model will."""
+    """A tower with its heads. They read the merged patches, as the language model will.
+
+    One more head tells where on the picture a merged patch lies. Nothing gives a tower of rotary
+    positions this but the picture's borders, and the language model must find a place by its name.
+    """
 
     def __init__(self, tower: Any):
         super().__init__()
@@ -129,16 +133,18 @@ class Primer(nn.Module):
         self.sizes = (1 + len(CHARACTERS), *(len(names) for names in LOOKS.values()))
         width, parts = tower.config.hidden_size, MERGED**2
         self.heads = nn.ModuleList(nn.Linear(width, parts * size) for size in self.sizes)
+        self.place = nn.Linear(width, (SIDE // MERGED) ** 2)
 
     def forward(
         self, pixel_values: torch.Tensor, image_grid_thw: torch.Tensor, labels: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """The loss, summed over the heads. ``labels``: [pictures, heads, patches]."""
         seen = self.tower(pixel_values, grid_thw=image_grid_thw).pooler_output
-        loss = seen.new_zeros(())
-        for place, (head, size) in enumerate(zip(self.heads, self.sizes, strict=True)):
-            wanted, weight = labels[:, place].flatten(), seen.new_ones(size)
-            if place == 0:
+        places = torch.arange(self.place.out_features, device=seen.device).repeat(len(labels))
+        loss = cross_entropy(self.place(seen), places)
+        for row, (head, size) in enumerate(zip(self.heads, self.sizes, strict=True)):
+            wanted, weight = labels[:, row].flatten(), seen.new_ones(size)
+            if row == 0:
                 weight[0] = _NOTHING
             if (wanted != _NO_LABEL).any():
                 scores = head(seen).view(-1, size)
