@@ -106,8 +106,8 @@ def _glimpse(rng: random.Random, most: int, view: View) -> Lesson:
 
 
 def written(rng: random.Random, most: int, *, shifted: bool) -> Lesson:
-    """Numbers and letters as figures have them, and no figure: at most so many, often one alone."""
-    alone = most == 1 or rng.random() < 0.6
+    """Numbers and letters as figures have them, and no figure: at most so many, or one alone."""
+    alone = most == 1 or rng.random() < 0.3
     zoom = rng.uniform(0.75, 3.0) if alone else rng.choice(writing.ZOOMS)
     if alone:
         texts = writing.glyph(rng, min(rng.randint(1, 3), most), zoom)
