@@ -121,5 +121,10 @@ def _measured(
 def folders(root: Path) -> list[Path]:
     """Run folders under ``root`` that say they are done, the newest name first."""
     # Names begin with the time they were made; what is half made or half deleted has a dot.
-    done = [p.parent for p in root.glob("*/done") if re.match(r"[^.]", p.parent.name)]
+    # An evaluation among them is done as well, and has no config.
+    done = [
+        p.parent
+        for p in root.glob("*/done")
+        if re.match(r"[^.]", p.parent.name) and (p.parent / "config.json").is_file()
+    ]
     return sorted(done, key=lambda folder: folder.name, reverse=True)

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from rft import checkpoint
-from rft.anatomy import PUBLISHED, anatomy_of, read_anatomy
+from rft.address import Address
+from rft.anatomy import PUBLISHED, anatomy_of, read_anatomy, seen_pixels
 from rft.cards import ROOT
 from rft.config import TARGETS
 from rft.errors import CheckpointError
@@ -68,6 +69,14 @@ def test_a_folder_states_its_sizes_flat_or_nested(newer, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="lacks a size"):
         read_anatomy(tmp_path)
+
+
+def test_a_picture_is_seen_within_the_bounds_of_the_checkpoint() -> None:
+    tiny_base, two_b = card_for("tiny-base"), card_for("qwen2-vl-2b")
+    assert seen_pixels(tiny_base, 480_000) == 112 * 112 and seen_pixels(tiny_base, 3_136) == 3_136
+    assert seen_pixels(two_b, 480_000) == 480_000
+    far = replace(tiny_base, endpoint=Address("http://127.0.0.1:1/v1", "m"))
+    assert seen_pixels(far, 480_000) == 480_000
 
 
 def test_image_tokens_are_the_processors():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from contextlib import closing
@@ -103,6 +104,17 @@ def test_one_that_cannot_be_asked_says_why_in_its_pane(them: Comparisons) -> Non
     made = them.ask([far, good], "How many?", [], "counting")
     assert made.exchanges[0].said.end == "error" and made.exchanges[0].said.note
     assert ends(whole(them, made))[1] in ("eos", "length")
+
+
+def test_one_that_goes_before_its_turn_says_so_and_the_other_answers(
+    them: Comparisons, tiny: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    made = them.ask([zoo.card_for(str(copy)), them.room.card("tiny-base")], "How many?", [], None)
+    shutil.rmtree(copy)
+    first, second = whole(them, made).exchanges
+    assert first.said.end == "error" and "copy" in first.said.note
+    assert second.said.end in ("eos", "length") and second.said.text
 
 
 def test_a_bug_in_one_surfaces_when_the_others_have_ended(

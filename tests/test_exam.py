@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from rft import answers, data, zoo
+from rft.address import Address
 from rft.errors import InputError
 from rft.evaluate import Verdict
 from rft.exam import Exam, sit
@@ -82,6 +83,20 @@ def test_what_decides_about_the_file_and_what_does_not(tiny: Path, tmp_path: Pat
     warm = replace(GREEDY, temperature=1.0)
     assert len({file(GREEDY), file(warm), file(replace(warm, seed=3))}) == 3
     assert file(GREEDY) != file(replace(GREEDY, max_new_tokens=7))
+
+
+def test_a_server_is_another_one_under_another_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = zoo.Card("far", "Far", None, None, "", "", "", endpoint=Address("$FAR_URL", "m"))
+
+    def file(url: str, model: str = "m") -> Path:
+        monkeypatch.setenv("FAR_URL", url)
+        asked = replace(card, endpoint=Address("$FAR_URL", model))
+        return exam(tmp_path, 1).kept(asked).path
+
+    one, two = "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1"
+    assert file(one) == file(one) and len({file(one), file(two), file(one, "other")}) == 3
 
 
 def test_an_adapter_is_another_one_when_its_base_changes(tmp_path: Path) -> None:

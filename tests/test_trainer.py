@@ -257,7 +257,8 @@ def test_the_tower_learns_at_its_own_pace(tmp_path: Path) -> None:
     # Adam's first steps are as large as the learning rate, whatever the gradient.
     moved = {
         name: max(
-            float((p.detach() - q).abs().max()) for p, q in zip(part.parameters(), before[name], strict=True)
+            float((p.detach() - q).abs().max())
+            for p, q in zip(part.parameters(), before[name], strict=True)
         )
         for name, part in parts.items()
     }
