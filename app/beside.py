@@ -30,7 +30,6 @@ _ENDS = {
     "length": "Cut off at the token limit.",
     "lost": "Interrupted. Ask again to compare.",
 }
-NOBODY: Mapping[str, str] = {}
 _VOTED = '<p class="voted">Your vote</p>'
 _WORDS = '<mark class="odd">Marked</mark> is what no other pane says there'
 _LEGEND = f'<button class="legend" data-do="marks" aria-pressed="true">{_WORDS}</button>'
@@ -60,7 +59,7 @@ def asked(made: Conversation, address: Address, *, veil: bool = False) -> str:
 
 def panes(
     cards: Sequence[Card], made: Conversation, verdicts: Sequence[Verdict | None], most: int,
-    fewest: int, gallery: Gallery, vote: Vote | None = None, absent: Mapping[str, str] = NOBODY,
+    fewest: int, gallery: Gallery, vote: Vote | None = None, absent: Mapping[str, str] | None = None,
 ) -> str:  # fmt: skip
     """A pane for each card, with what it said where it was asked; and one more to add.
 
@@ -68,18 +67,20 @@ def panes(
     fetched that are not on this machine.
     """
     them = {side.card: side for side in sides(made)}
+    places = {card.id: place for place, card in enumerate(cards)}  # in the line-up, to change it
     if made.terms is not None and made.terms.blind:  # in the order in which they were shown
         order = list(them)
         cards = sorted(cards, key=lambda card: order.index(card.id) if card.id in them else most)
     among = _among(made, [them[card.id] for card in cards if card.id in them], gallery, verdicts)
     busy, drawn = _busy(made), []
-    for index, card in enumerate(cards):
+    for card in cards:
         side = them.get(card.id)
-        head = _head(card, "" if busy else _tools(card, index, len(cards) > fewest))
-        inside = absent.get(card.id, '<p class="unasked">Not asked yet.</p>')
+        head = _head(card, "" if busy else _tools(card, places[card.id], len(cards) > fewest))
+        way = (absent or {}).get(card.id, "")
+        inside = way or '<p class="unasked">Not asked yet.</p>'
         if side is not None:
             chosen = _VOTED if vote is not None and vote.best == card.id else ""
-            inside = chosen + _reply(among, side, _go_on(made, side)) + absent.get(card.id, "")
+            inside = chosen + _reply(among, side, _go_on(made, side)) + way
         drawn.append(
             f'<section class="pane stage-{stage_look(card.stage).slug}" '
             f'aria-label="{plain(card.title)}">{head}{inside}</section>'

@@ -189,8 +189,12 @@ def _wire_rest(page: _Page, shelf: gr.HTML, demo: gr.Blocks, room: Room) -> None
     @told
     def fetch(kept: dict[str, Any]) -> Iterator[str]:
         card = room.card(kept.get("card"))
-        for progress in zoo.fetch(card):
-            yield picker.chosen(card, room.state(card), progress)
+        try:
+            for progress in zoo.fetch(card):
+                yield picker.chosen(card, room.state(card), progress)
+        except StudioError:
+            yield picker.chosen(card, room.state(card))  # to be tried again
+            raise
         yield picker.chosen(card, room.state(card))
 
     @told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,11 +19,10 @@ from app.panel import TASK_NAMES, kinds, task_of
 from app.room import verdict
 from app.votes import Pair
 from rft import zoo
-from rft.types import Progress, TaskName
+from rft.types import TaskName
 
 HOT = 0.7  #: the temperature to begin with where several samples are drawn
 STORAGE_KEY = "reason-rft-studio-compare"
-NOTHING: Mapping[str, Progress] = {}
 #: What is judged does not change while others are still being written.
 _verdict = lru_cache(maxsize=256)(verdict)
 _SHELF = '<div id="lineup" popover="auto" role="dialog" aria-label="Checkpoints">${value}</div>'
@@ -44,6 +43,7 @@ class Page:
     blind: gr.Checkbox
     examples: gr.HTML
     asked: gr.HTML
+    fetching: gr.HTML
     panes: gr.HTML
     votes: gr.HTML
     shelf: gr.HTML
@@ -95,6 +95,7 @@ def lay_out(session: gr.BrowserState, wires: onset.Wires, host: Host) -> Page:
         kind = kinds("c-kind")
         strip = part("c-examples", "['example']", examples.strip())
         asked = part("c-asked", "['again', 'keep']")
+        fetching = part("c-fetching", "[]")
         panes = part("c-panes", "['browse', 'drop', 'fetch', 'vote', 'reveal']")
         votes = part("c-votes", "['csv']")
         shelf = part("c-shelf", "['choose']", template=_SHELF)
@@ -104,8 +105,8 @@ def lay_out(session: gr.BrowserState, wires: onset.Wires, host: Host) -> Page:
         )  # fmt: skip
         set = onset.lay_out(wires, mode, host)
     return Page(
-        session, task, kind, composer, gold, seed, samples, temperature, blind, strip, asked, panes,
-        votes, shelf, parcel, set,
+        session, task, kind, composer, gold, seed, samples, temperature, blind, strip, asked,
+        fetching, panes, votes, shelf, parcel, set,
     )  # fmt: skip
 
 
@@ -114,12 +115,8 @@ def draw(
     kept: dict[str, Any],
     made: Conversation,
     cards: Sequence[zoo.Card] | None = None,
-    fetching: Mapping[str, Progress] = NOTHING,
 ) -> tuple[str, str]:
-    """The question and the panes; ``cards`` saves looking again for those that ``kept`` names.
-
-    ``fetching``: how far the downloads of cards are, by their ids.
-    """
+    """The question and the panes; ``cards`` saves looking again for those that ``kept`` names."""
     gallery = served(all.store, made.id)
     if all.veiled(made):
         return beside.asked(made, gallery.address, veil=True), beside.veiled(made, gallery)
@@ -127,18 +124,16 @@ def draw(
     verdicts = [_verdict(exchange) for exchange in made.exchanges]
     vote = all.votes.of(made.id)
     busy = any(exchange.said.end == "waiting" for exchange in made.exchanges)
-    absent = beside.NOBODY if busy else _absent(all, cards, fetching)
+    absent = None if busy else _absent(all, cards)
     panes = beside.panes(cards, made, verdicts, MOST, FEWEST, gallery, vote, absent)
     return beside.asked(made, gallery.address), panes
 
 
-def _absent(
-    all: Comparisons, cards: Sequence[zoo.Card], fetching: Mapping[str, Progress]
-) -> dict[str, str]:
+def _absent(all: Comparisons, cards: Sequence[zoo.Card]) -> dict[str, str]:
     """Those of the cards that are not on this machine yet, and how they come here."""
     states = {card.id: all.room.state(card) for card in cards}
     return {
-        card.id: picker.missing(states[card.id], place, fetching.get(card.id))
+        card.id: picker.missing(states[card.id], place)
         for place, card in enumerate(cards)
         if states[card.id].kind == "download"
     }

@@ -30,7 +30,7 @@ class Host:
 
 #: Problems that a stranger's evaluation may have.
 STRANGERS_PROBLEMS = 50
-#: The sentence for an evaluation that a stranger may not start, or has no say in.
+#: The sentence for an evaluation that a stranger may not start.
 SHORT_ONLY = (
     f"On a public page a visitor evaluates up to {STRANGERS_PROBLEMS} drawn scenes with bundled "
     "checkpoints, one visitor at a time. Its owner allows more with RFT_EVALUATION=on."

@@ -46,12 +46,15 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
 
     @told
     def fetch(kept: dict[str, Any], event: gr.EventData) -> Iterator[str]:
-        made = all.open(kept.get("last"))
-        cards = all.lineup(kept.get("cards"), task_kept(kept))
-        place = int(event.pane)
+        # Told in a part of its own: the panes may be asked, and others chosen, meanwhile.
+        cards, place = all.lineup(kept.get("cards"), task_kept(kept)), int(event.pane)
         for progress in zoo.fetch(cards[place]) if place < len(cards) else ():
-            yield draw(all, kept, made, cards, {cards[place].id: progress})[1]
-        yield draw(all, kept, all.open(made.id))[1]
+            yield picker.fetching(progress)
+
+    def fetched(kept: dict[str, Any]) -> Any:
+        if all.busy(kept.get("last")):
+            return "", gr.skip()
+        return "", draw(all, kept, all.open(kept.get("last")))[1]
 
     def lined_up(kept: dict[str, Any], cards: list[zoo.Card]) -> Any:
         kept = {**kept, "cards": [card.id for card in cards]}
@@ -90,7 +93,10 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
     for shown in (page.panes, page.set.line):
         shown.browse(browse, [session], [session, page.shelf], **PRIVATE)
         shown.drop(drop, [session], lines, **PRIVATE)
-    page.panes.fetch(fetch, [session], [page.panes], concurrency_limit=4, **PRIVATE)
+    # However it ended; by what the browser keeps then.
+    page.panes.fetch(fetch, [session], [page.fetching], concurrency_limit=4, **PRIVATE).then(
+        fetched, [session], [page.fetching, page.panes], **AT_ONCE
+    )
     page.shelf.choose(choose, [session], lines, **PRIVATE)
     page.task.input(turn, [session, page.task], lines, **PRIVATE)
     for name, component in page.settings.items():

@@ -153,10 +153,16 @@ def _numbers(card: Card) -> str:
     return f'<dl class="numbers" aria-label="Accuracy">{cells}</dl><p class="source">{source}</p>'
 
 
-def missing(state: State, place: int, progress: Progress | None = None) -> str:
+def missing(state: State, place: int) -> str:
     """Of a card in a pane that is not on this machine yet: what it takes, and the way to it."""
+    return f'<div class="missing">{_standing(state, None)}{_fetch(state, None, place)}</div>'
+
+
+def fetching(progress: Progress) -> str:
+    """How far a download is."""
     return (
-        f'<div class="missing">{_standing(state, progress)}{_fetch(state, progress, place)}</div>'
+        f'<p class="standing" role="status">{plain(progress.message)}</p>'
+        f"{bar(progress.done, progress.message)}"
     )
 
 
@@ -164,10 +170,7 @@ def _standing(state: State, progress: Progress | None) -> str:
     if progress is None:
         loud = state.kind in ("too-large", "unavailable")
         return f'<p class="standing{" loud" if loud else ""}">{plain(state.sentence)}</p>'
-    return (
-        f'<p class="standing" role="status">{plain(progress.message)}</p>'
-        f"{bar(progress.done, progress.message)}"
-    )
+    return fetching(progress)
 
 
 def _fetch(state: State, progress: Progress | None, place: int | None = None) -> str:

@@ -20,6 +20,7 @@ from rft.runs import find as find_run
 from rft.types import Stage, TaskName
 
 LETTERS = "ABCD"
+LISTED = 60  #: comparisons in the list; the newest
 Measure = Literal["strict", "lenient"]
 
 
@@ -156,9 +157,10 @@ def chosen(there: Sequence[Match], view: View) -> Match | None:
     return next((match for match in there if match.id == view.match), there[0] if there else None)
 
 
-def stamp(there: Sequence[Match]) -> str:
-    """Changes when anything does that is shown of these comparisons."""
-    return repr([(match.id, match.stamp()) for match in there])
+def stamp(there: Sequence[Match], view: View) -> str:
+    """Changes when anything does that this view shows of these comparisons."""
+    shown = [m for n, m in enumerate(there) if n < LISTED or m.id == view.match]
+    return repr([(match.id, match.stamp()) for match in shown])
 
 
 def listed(there: Sequence[Match]) -> list[Listed]:
@@ -169,7 +171,7 @@ def listed(there: Sequence[Match]) -> list[Listed]:
             tuple(stage_of(pane) for pane in match.panes),
             tuple(str(pane.get("title", pane["id"])) for pane in match.panes),
         )
-        for match in there
+        for match in there[:LISTED]
     ]  # fmt: skip
 
 

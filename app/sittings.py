@@ -55,7 +55,7 @@ class Sittings:
         """The parts that have changed since ``seen``, and what has then been seen."""
         view = View.of(kept)
         seen = seen if isinstance(seen, dict) else {}
-        stamp = digest([repr(view), sets.stamp(there := self.there())])
+        stamp = digest([repr(view), sets.stamp(there := self.there(), view)])
         if seen.get("stamp") == stamp:
             return {}, seen
         made = self._parts(there, view)
@@ -124,9 +124,9 @@ class Sittings:
         greedy = Decoding(temperature=0.0, max_new_tokens=PAPER.max_new_tokens)
         decoding = greedy if how == "greedy" else replace(PAPER, seed=number)
         match = create(self.root, cards, chosen, decoding, own, visitor=not self.host.evaluating)
+        self.start(match)
         if not self.host.evaluating:
             self.prune()
-        self.start(match)
         return match, sharing.spare_for(self.all.room.engine, cards)
 
     def start(self, match: Match) -> None:
@@ -140,7 +140,7 @@ class Sittings:
 
     def prune(self) -> None:
         """Of what strangers made, the newest stay: nobody else clears up after them."""
-        for old in [match for match in self.there() if match.begun()][STRANGERS_KEPT:]:
+        for old in self.there()[STRANGERS_KEPT:]:
             with suppress(InputError):  # it is under way
                 delete(old)
 
@@ -168,7 +168,8 @@ class Sittings:
 
     def mine(self, kept: Any) -> Match:
         """The comparison that is looked at, to be changed."""
-        match = sets.chosen(self.there(), View.of(kept))
-        if match is None:
+        view = View.of(kept)
+        match = sets.chosen(self.there(), view)
+        if match is None or (view.match and match.id != view.match):
             raise InputError("That evaluation is no longer there: choose one of the list.")
         return match

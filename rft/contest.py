@@ -1,6 +1,6 @@
 """``python -m rft match FOLDER``: the process that compares checkpoints over a set.
 
-It claims the folder, waits its turn for the device, asks one checkpoint after the other, and
+It claims the folder, waits its turn for the device it needs, asks one checkpoint after the other, and
 writes a report of each while it is made. A checkpoint that cannot answer says why, and the others
 go on. What answering is stands in rft.exam; torch is not imported while it waits.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rft import machine, process, zoo
-from rft.errors import DiskError, StudioError, disk_full
+from rft.errors import InputError, StudioError, disk_full
 from rft.evaluate import Verdict, report
 from rft.exam import Exam, sit
 from rft.journal import replace
@@ -89,18 +89,16 @@ class Contest:
                 break
             try:
                 self._pane(pane, exam)
-            except DiskError:
-                raise  # the others would have nowhere to write either
-            except Exception as error:  # whatever it is, it is this checkpoint's alone
+            except Exception as error:  # of this checkpoint alone, as a rule
+                if disk_full(error):
+                    raise  # the others would have nowhere to write either
                 if not isinstance(error, StudioError):
                     traceback.print_exc()
                 told = _sentence(error)
                 faults.append(f"{self.panes[pane]['title']}: {told}")
                 # Where it did not come to asking, an earlier report still holds.
-                report = (
-                    self._report(self.verdicts, exam) if self.verdicts else match.reports()[pane]
-                )
-                match.write(pane, {**report, "fault": told})
+                made = self._report(self.verdicts, exam) if self.verdicts else match.reports()[pane]
+                match.write(pane, {**made, "fault": told})
             finally:
                 machine.give_back()
         return faults
@@ -108,6 +106,8 @@ class Contest:
     def _pane(self, pane: int, exam: Exam) -> None:
         self.verdicts = ()
         match, card = self.match, zoo.card_for(self.panes[pane]["id"], self.zoo_file)
+        if self.panes[pane].get("served") and card.endpoint is None:
+            raise InputError("It is on no server any more: make a new evaluation.")
         match.tell("loading", pane, self.answered, None)
         begun = wrote = time.monotonic()
 

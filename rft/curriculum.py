@@ -48,7 +48,7 @@ def base(index: int) -> Lesson:
     if sort == "sums":
         return sums(rng)
     if sort == "writing":
-        return written(rng, most, shifted=shifted)
+        return written(rng, shifted=shifted)
     task = next(name for name in get_args(TaskName) if name == sort)
     if looking:
         return looked_at(rng, task, most, shifted=shifted)

@@ -30,7 +30,7 @@ _CLOSING_S = 2.0  # for a connection to close
 #: A server that is busy may let one wait long before its first token.
 _PATIENCE = httpx.Timeout(10.0, read=300.0, write=60.0, pool=None)
 _TRIES = 6  # of a question of a set while the server has trouble that passes
-_PARDONED = 5  # questions of a set that may fail one after the other
+_PARDONED = 5  # failures one after the other, beside those under way
 _LONGEST_PAUSE_S = 30.0
 _ERROR_BYTES = 65_536  # read of what a server says no with
 _PASSING = (429, 502, 503, 504)  # busy, starting, or behind a gateway that thinks it gone
@@ -84,15 +84,15 @@ class Served:
         """The completions of many conversations by their places, each as it is whole.
 
         At most ``address.at_once`` are under way. A server that is busy, or drops a connection
-        though it has answered before, is asked again after a while. A question that fails all the
-        same is left out: a StudioError tells of it when the others are answered, or at once where
-        nothing was ever answered by the server, or where one fails after the other. Once ``stop``
-        is set, what is under way is broken off and not given.
+        though it has answered before, is asked again after a while. A question that is refused or
+        fails all the same is left out, and a StudioError tells of it when the others are answered.
+        It ends all at once where the server cannot be asked at all, or fails time after time.
+        Once ``stop`` is set, what is under way is broken off and not given.
         """
         said: queue.SimpleQueue[Any] = queue.SimpleQueue()
         door = asyncio.Semaphore(self.address.at_once)
         faults: list[StudioError] = []
-        answered = row = 0  # questions; and how many failed since the last that did not
+        answered = row = 0  # questions; and failures of the server since the last of them
 
         async def one(client: httpx.AsyncClient, place: int) -> None:
             nonlocal answered, row
@@ -102,12 +102,14 @@ class Served:
                 body = await asyncio.to_thread(request, asked[place], decoding, model, seed)
                 try:
                     text = await self._insist(client, body, decoding, lambda: answered > 0)
-                except StudioError as fault:
-                    faults.append(fault)
+                except _TROUBLE as trouble:
+                    faults.append(fault := await self._fault(client, trouble, begun=False))
+                    if isinstance(fault, InputError):
+                        return  # it is this question's: others may pass
                     row += 1
-                    own = isinstance(fault, InputError)  # the question's, not the server's
-                    if row > _PARDONED or not (own or answered):
-                        raise
+                    passing = isinstance(trouble, Refused) and trouble.status >= 500
+                    if row > _PARDONED + self.address.at_once or not (passing or answered):
+                        raise fault from None
                 else:
                     answered, row = answered + 1, 0
                     said.put({place: text})
@@ -122,7 +124,7 @@ class Served:
                         task.cancel()
 
         yield from _heard(work, said, stop, f"answers {self.name}")
-        if faults:
+        if faults and not stop.is_set():
             many = f"{len(faults)} of {len(asked)} questions were not answered. The first: "
             raise type(faults[0])(f"{many if len(asked) > 1 else ''}{faults[0]}")
 
@@ -159,7 +161,7 @@ class Served:
         decoding: Decoding,
         alive: Callable[[], bool],
     ) -> str:
-        """A question's whole reply, asked for again while that may help.
+        """A question's whole reply, asked for again while that may help; else what _TROUBLE names.
 
         ``alive``: whether the server is known to answer, so that a lost connection may come back.
         """
@@ -169,14 +171,9 @@ class Served:
                 await self._converse(client, body, hearing, lambda _: None)
                 break
             except _TROUBLE as trouble:
+                if attempt == _TRIES or not _passes(trouble, alive()):
+                    raise
                 wait = trouble.wait if isinstance(trouble, Refused) else None
-                passing = (
-                    trouble.status in _PASSING
-                    if isinstance(trouble, Refused)
-                    else isinstance(trouble, httpx.TransportError) and alive()
-                )
-                if not passing or attempt == _TRIES:
-                    raise await self._fault(client, trouble, begun=bool(hearing.text)) from None
             await asyncio.sleep(min(wait or 2.0 ** (attempt - 1), _LONGEST_PAUSE_S))
         return hearing.text
 
@@ -214,6 +211,14 @@ class Served:
             return [str(model["id"])[:60] for model in answer.json()["data"][:5]]
         except (httpx.HTTPError, ValueError, KeyError, TypeError, IndexError):
             return []
+
+
+def _passes(trouble: Exception, alive: bool) -> bool:
+    """Whether to ask again. Whoever has said nothing for minutes is not waited for once more."""
+    if isinstance(trouble, Refused):
+        return trouble.status in _PASSING
+    lost = isinstance(trouble, httpx.TransportError)
+    return alive and lost and not isinstance(trouble, httpx.ReadTimeout)
 
 
 async def _listen(response: httpx.Response, hearing: Hearing, hear: Callable[[str], None]) -> None:

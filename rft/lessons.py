@@ -105,14 +105,11 @@ def _glimpse(rng: random.Random, most: int, view: View) -> Lesson:
     return Lesson("What stands where?", spatial.look(before, things, view), draw)
 
 
-def written(rng: random.Random, most: int, *, shifted: bool) -> Lesson:
-    """Numbers and letters as figures have them, and no figure: at most so many, or one alone."""
-    alone = most == 1 or rng.random() < 0.3
+def written(rng: random.Random, *, shifted: bool) -> Lesson:
+    """Numbers and letters as figures have them, and no figure: several, or one alone."""
+    alone = rng.random() < 0.3
     zoom = rng.uniform(0.75, 3.0) if alone else rng.choice(writing.ZOOMS)
-    if alone:
-        texts = writing.glyph(rng, min(rng.randint(1, 3), most), zoom)
-    else:
-        texts = writing.page(rng, min(most, 4), zoom)
+    texts = writing.glyph(rng, rng.randint(1, 3), zoom) if alone else writing.page(rng, 4, zoom)
 
     def draw() -> tuple[Image.Image, ...]:
         return (noisy(writing.draw(texts, rng, rng.choice(SIZES), zoom, shifted=shifted), rng),)

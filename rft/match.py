@@ -65,7 +65,7 @@ class Match(Work):
 
     @property
     def panes(self) -> list[dict[str, Any]]:
-        """The checkpoints as they were chosen: [{"id", "title", "stage", "reported"}]."""
+        """The checkpoints as they were chosen: [{"id", "title", "stage", "size", "served", "reported"}]."""
         return list(self.config["cards"])
 
     @property

@@ -1,9 +1,10 @@
 """``python -m rft prime``: teach a tiny vision tower what lies under each of its patches.
 
 Words alone teach it to read small digits very slowly: a lesson says little, and late. Here every
-patch of a drawn picture is told at once whether a character or an object has its middle there,
-and which: a hundred times the signal for the same sight. Only the tower learns; linear heads read
-it off and are thrown away. It is the start of a base's recipe. Knows scenes; no tasks, no words.
+patch of a drawn picture is told at once where it lies, whether a character or an object has its
+middle there, and which: a hundred times the signal for the same sight. Only the tower learns;
+linear heads read it off and are thrown away. It is the start of a base's recipe. Knows scenes; no
+tasks, no words.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from rft.calls import FUNCTIONS
 from rft.curriculum import WIDE
 from rft.errors import InputError, StudioError
 from rft.journal import replace
+from rft.learner import DESCRIPTION
 from rft.lessons import SIZES, noisy
 from rft.processor import QwenVLProcessor, load_processor
 from rft.scenes import counting, spatial, structure, writing
@@ -35,9 +38,7 @@ from rft.scenes.pens import draw as draw_figure
 from rft.stages import newest_checkpoint
 from rft.tiny import build
 
-#: Patches along each side of the picture that a tiny checkpoint sees, and along each side of a
-#: merged one: the image processor gives the patches of one merged patch in a row.
-SIDE, MERGED = 8, 2
+SIDE = 8  #: patches along each side of the picture that a tiny checkpoint sees
 #: What there may be at a patch, a head for each: characters, or what an object is like.
 CHARACTERS = "".join(dict.fromkeys("0123456789°" + writing.LETTERS))
 LOOKS = {look: FUNCTIONS[f"change_{look}"] for look in ("color", "shape", "size", "material")}
@@ -103,10 +104,9 @@ def _labels(marks: list[Mark], things: list[Placed]) -> torch.Tensor:
 
 
 def _patch(x: float, y: float) -> int:
-    """The number of the patch at shares x and y of the side, in the image processor's order."""
+    """The number of the patch at shares x and y of the side: row by row, as they are not merged."""
     column, row = (min(SIDE - 1, max(0, int(share * SIDE))) for share in (x, y))
-    block = row // MERGED * (SIDE // MERGED) + column // MERGED
-    return block * MERGED**2 + row % MERGED * MERGED + column % MERGED
+    return row * SIDE + column
 
 
 class _Pictures(Dataset[tuple[Any, torch.Tensor]]):
@@ -121,25 +121,28 @@ class _Pictures(Dataset[tuple[Any, torch.Tensor]]):
 
 
 class Primer(nn.Module):
-    """A tower with its heads. They read the merged patches, as the language model will.
+    """A tower with its heads, which read it as the language model's first layer will: normalised.
 
-    One more head tells where on the picture a merged patch lies. Nothing gives a tower of rotary
+    One more head tells where on the picture a patch lies. Nothing gives a tower of rotary
     positions this but the picture's borders, and the language model must find a place by its name.
     """
+
+    VERSION = 2  #: of what the heads are told; a tower primed by another is none of this recipe's
 
     def __init__(self, tower: Any):
         super().__init__()
         self.tower = tower
         self.sizes = (1 + len(CHARACTERS), *(len(names) for names in LOOKS.values()))
-        width, parts = tower.config.hidden_size, MERGED**2
-        self.heads = nn.ModuleList(nn.Linear(width, parts * size) for size in self.sizes)
-        self.place = nn.Linear(width, (SIDE // MERGED) ** 2)
+        width = tower.config.hidden_size
+        self.norm = nn.RMSNorm(width, elementwise_affine=False)
+        self.heads = nn.ModuleList(nn.Linear(width, size) for size in self.sizes)
+        self.place = nn.Linear(width, SIDE**2)
 
     def forward(
         self, pixel_values: torch.Tensor, image_grid_thw: torch.Tensor, labels: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """The loss, summed over the heads. ``labels``: [pictures, heads, patches]."""
-        seen = self.tower(pixel_values, grid_thw=image_grid_thw).pooler_output
+        seen = self.norm(self.tower(pixel_values, grid_thw=image_grid_thw).pooler_output)
         places = torch.arange(self.place.out_features, device=seen.device).repeat(len(labels))
         loss = cross_entropy(self.place(seen), places)
         for row, (head, size) in enumerate(zip(self.heads, self.sizes, strict=True)):
@@ -147,8 +150,7 @@ class Primer(nn.Module):
             if row == 0:
                 weight[0] = _NOTHING
             if (wanted != _NO_LABEL).any():
-                scores = head(seen).view(-1, size)
-                loss = loss + cross_entropy(scores, wanted, weight, ignore_index=_NO_LABEL)
+                loss = loss + cross_entropy(head(seen), wanted, weight, ignore_index=_NO_LABEL)
         return {"loss": loss}
 
 
@@ -158,7 +160,7 @@ def prime(folder: Path, steps: int, batch: int, seed: int = 0) -> Path:
     InputError where the folder was begun with other numbers.
     """
     final, record = folder / "final", folder / "primer.json"
-    asked = {"steps": steps, "batch": batch, "seed": seed}
+    asked = {"steps": steps, "batch": batch, "seed": seed, "heads": Primer.VERSION}
     folder.mkdir(parents=True, exist_ok=True)
     if not record.exists():
         replace(record, json.dumps(asked) + "\n")
@@ -197,7 +199,9 @@ def prime(folder: Path, steps: int, batch: int, seed: int = 0) -> Path:
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     draft = folder / "final.part"
     model.save_pretrained(draft)
-    processor.save_pretrained(draft)
+    for name in DESCRIPTION:
+        if (start / name).is_file():
+            shutil.copy(start / name, draft / name)
     draft.rename(final)
     return final
 

@@ -96,7 +96,7 @@ class Work(ABC):
         return self.lock.holder().get("stopping")
 
     def claim(self) -> Claim:
-        """Become its one process: take its lock, wait for the device (rft.claim).
+        """Become its one process: take its lock, and wait for the device it needs (rft.claim).
 
         InputError where the folder is none or another process has it.
         """

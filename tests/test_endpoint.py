@@ -256,10 +256,27 @@ def test_a_set_goes_on_after_a_refused_question(endpoint: Endpoint) -> None:
         for one in picky.answers(asked, GREEDY, [0] * 7, threading.Event()):
             found |= one
     assert found == dict.fromkeys((2, 3, 4, 6), SCRIPT)
+    # What was refused before comes first when a set is resumed, and must not hide the rest.
+    found = {}
+    with pytest.raises(InputError, match=r"30 of 31 questions"):
+        for one in picky.answers([no] * 30 + [ASK], GREEDY, [0] * 31, threading.Event()):
+            found |= one
+    assert found == {30: SCRIPT}
+
+
+def test_a_failing_server_ends_a_set_and_a_stopped_one_tells_no_faults(endpoint: Endpoint) -> None:
     before = len(endpoint.log()["asked"])
-    with pytest.raises(InputError, match="too long"):
-        list(picky.answers([no] * 40, GREEDY, [0] * 40, threading.Event()))
-    assert len(endpoint.log()["asked"]) - before < 10, "it does not ask forty times in vain"
+    with pytest.raises(CheckpointError, match="failed"):
+        list(
+            served(endpoint, "500", at_once=2).answers(
+                [ASK] * 60, GREEDY, [0] * 60, threading.Event()
+            )
+        )
+    assert len(endpoint.log()["asked"]) - before < 12
+    stop = threading.Event()
+    no, picky = [Turn("user", "refuse this")], served(endpoint, "picky", at_once=1)
+    for _ in picky.answers([no, ASK, no, ASK], GREEDY, [0] * 4, stop):
+        stop.set()
 
 
 def test_a_stopped_set_gives_nothing_that_was_cut_short(endpoint: Endpoint) -> None:

@@ -61,7 +61,7 @@ def test_a_pane_downloads_what_it_lacks(studio: str, browser: Browser) -> None:
         expect(lacking).to_contain_text("Downloads")
         shoot(page, "compare-download")
         lacking.get_by_role("button", name="Download").click()
-        expect(lacking.locator('[role="progressbar"]')).to_be_visible()
+        expect(page.locator("#c-fetching [role=progressbar]")).to_be_visible()
         expect(lacking).to_have_count(0, timeout=SLOW_MS)
         expect(panes.last).to_contain_text("Not asked yet")
         page.reload()

@@ -133,30 +133,38 @@ def test_it_waits_for_what_has_the_device(tiny: Path, tmp_path: Path) -> None:
     assert match.state() == "done"
 
 
-def test_what_servers_answer_waits_for_no_device(
+def test_what_servers_answer_waits_for_no_device_and_is_not_waited_for(
     endpoint: Endpoint, tiny: Path, tmp_path: Path
 ) -> None:
-    file = tmp_path / "own.toml"
+    file, runs_ = tmp_path / "own.toml", tmp_path / "runs"
+    runs_.mkdir()
     file.write_text(
-        f'[[card]]\nid = "far"\ntitle = "Far"\nendpoint = "{endpoint.url}"\n'
-        'served_model = "picky"\n'
+        "".join(
+            f'[[card]]\nid = "{model}"\ntitle = "Far"\nendpoint = "{endpoint.url}"\n'
+            f'served_model = "{model}"\nat_once = 1\n'
+            for model in ("script", "slow")
+        )
     )
+    quick, slow = zoo.card_for("script", file), zoo.card_for("slow", file)
     few = ProblemSet("counting", "id", 2)
-    runs_, far = tmp_path / "runs", zoo.card_for("far", file)
-    hold = device(runs_).take(run="a-run") if runs_.mkdir() is None else None
+    hold = device(runs_).take(run="a-run")
     assert hold is not None
-    match = create(runs_, [far], few, SHORT)
+    match = create(runs_, [quick], few, SHORT)
     contest.start(match, file)
     ended(match)
     assert match.state() == "done" and match.reports()[0]["strict"]["n"] == 2
-    # Beside a waiting one that was started earlier, it neither waits nor is waited for.
-    mixed = create(runs_, [far, zoo.card_for(str(tiny))], few, SHORT)
+    long = create(runs_, [slow], ProblemSet("counting", "id", 400), SHORT)
+    contest.start(long, file)
+    until(lambda: answered(long) > 0)
+    mixed = create(runs_, [quick, zoo.card_for(str(tiny))], few, SHORT)
     contest.start(mixed, file)
     until(lambda: mixed.lock.holder().get("pid"))
-    assert mixed.state() == "queued" and mixed.here() and not match.here()
+    assert mixed.state() == "queued" and mixed.here() and not long.here()
     hold.close()
     ended(mixed)
-    assert mixed.state() == "done"
+    assert mixed.state() == "done" and long.state() == "running"
+    process.stop(long)
+    ended(long)
 
 
 def test_a_fault_leaves_what_was_answered(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -175,10 +183,12 @@ def test_a_fault_leaves_what_was_answered(endpoint: Endpoint, tmp_path: Path) ->
         return match.reports()[0]
 
     first = asked_again()
-    assert "1 of 1 questions" not in first["fault"] and "too long" in str(first["fault"])
+    assert "1 of 4 questions were not answered" in str(first["fault"])
     assert first["strict"]["n"] == 3
     file.write_text(card.format("http://127.0.0.1:9/v1"))  # nobody listens there
     assert "cannot be reached" in str((away := asked_again())["fault"])
+    file.write_text('[[card]]\nid = "far"\ntitle = "Near"\nwhere = "some/model"\n')
+    assert "on no server any more" in str(asked_again()["fault"])
     file.write_text("")  # and now the card itself is gone
     gone = asked_again()
     assert gone["fault"] != away["fault"] and "answers" in gone, "an earlier report still holds"

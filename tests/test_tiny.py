@@ -49,13 +49,13 @@ def test_the_fixed_sentence_of_a_prompt_is_one_token(processor: QwenVLProcessor)
     assert len(processor.tokenizer(prompt)["input_ids"]) == alone + 1
 
 
-def test_a_scene_is_sixteen_image_tokens(processor: QwenVLProcessor) -> None:
+def test_a_scene_is_an_image_token_a_patch(processor: QwenVLProcessor) -> None:
     image = make("counting", "id", 0).images[0]
     messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Hi"}]}]
     text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     inputs = processor(text=[text], images=[image], return_tensors="pt")
     assert inputs["image_grid_thw"].tolist() == [[1, 8, 8]]
-    assert (inputs["input_ids"] == processor.image_token_id).sum() == 16
+    assert (inputs["input_ids"] == processor.image_token_id).sum() == 64
 
 
 def test_the_template_puts_images_first_and_opens_the_reply(processor: QwenVLProcessor) -> None:
