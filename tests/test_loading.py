@@ -97,6 +97,7 @@ def test_the_other_family(tiny: Path, tmp_path: Path) -> None:
     vision = {
         "depth": 2, "hidden_size": 64, "num_heads": 4, "intermediate_size": 96,
         "out_hidden_size": theirs["text_config"]["hidden_size"], "fullatt_block_indexes": [1],
+        "spatial_merge_size": theirs["vision_config"]["spatial_merge_size"],
     }  # fmt: skip
     tokens = {name: theirs[name] for name in theirs if name.endswith("_token_id")}
     config = Qwen2_5_VLConfig(
