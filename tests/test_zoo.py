@@ -131,7 +131,7 @@ def test_a_containers_limit(tmp_path: Path, files: dict[str, str], free: int) ->
 def test_a_local_folder(tiny: Path) -> None:
     card = zoo.card_for(f"  '{tiny}' ")
     assert (card.where, card.family, card.task, card.stage) == (str(tiny), "qwen2_vl", None, None)
-    assert card.size == "2.9M"
+    assert card.size == "2.6M"
     assert card.memory_bytes > 2 * card.parameters > 0
     assert list(zoo.fetch(card)) == []
 
