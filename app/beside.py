@@ -44,10 +44,10 @@ def asked(made: Conversation, address: Address, *, veil: bool = False) -> str:
     ask = made.last.ask
     gold = f'<p class="gold">gold <b>{plain(ask.gold)}</b></p>' if ask.gold else ""
     question = plain(ask.question).replace("\n", "<br>")
-    again = "" if _busy(made) else (
+    again = "" if made.busy else (
         f'<button class="plain" data-do="again">{icon("again")}Ask again</button>'
     )  # fmt: skip
-    share = "" if veil or _busy(made) else (
+    share = "" if veil or made.busy else (
         f'<button class="plain" data-do="keep">{icon("save")}Save as a page</button>'
     )  # fmt: skip
     return (
@@ -72,7 +72,7 @@ def panes(
         order = list(them)
         cards = sorted(cards, key=lambda card: order.index(card.id) if card.id in them else most)
     among = _among(made, [them[card.id] for card in cards if card.id in them], gallery, verdicts)
-    busy, drawn = _busy(made), []
+    busy, drawn = made.busy, []
     for card in cards:
         side = them.get(card.id)
         head = _head(card, "" if busy else _tools(card, places[card.id], len(cards) > fewest))
@@ -107,7 +107,7 @@ def veiled(made: Conversation, gallery: Gallery) -> str:
             f'aria-busy="{str(side.busy).lower()}">{told}{among.camp(side)}'
             f"{_samples(among, side, veil=True)}</article></section>"
         )
-    ballot = "" if _busy(made) else blind.ballot(eligible(made))
+    ballot = "" if made.busy else blind.ballot(eligible(made))
     return f"{_agreement(among)}{_grid(drawn)}{ballot}"
 
 
@@ -249,7 +249,7 @@ def _score(score: Score) -> str:
 
 
 def _agreement(among: _Among, legend: str = _LEGEND) -> str:
-    if _busy(among.made):
+    if among.made.busy:
         return '<p class="agreement busy" role="status">They are answering.</p>'
     if not among.answers:
         return ""
@@ -263,10 +263,6 @@ def _agreement(among: _Among, legend: str = _LEGEND) -> str:
 
 def _task(made: Conversation) -> TaskName | None:
     return None if made.last is None else made.last.ask.task
-
-
-def _busy(made: Conversation) -> bool:
-    return any(exchange.said.end == "waiting" for exchange in made.exchanges)
 
 
 def said_look(stage: str) -> Look:

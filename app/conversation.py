@@ -108,6 +108,11 @@ class Conversation:
         """The latest exchange."""
         return self.exchanges[-1] if self.exchanges else None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a reply is still to come."""
+        return any(exchange.said.end == "waiting" for exchange in self.exchanges)
+
     def asking(self, ask: Ask, said: Said) -> Conversation:
         """With a question added, its reply still to come."""
         return replace(self, exchanges=(*self.exchanges, Exchange(ask, said)))

@@ -123,8 +123,7 @@ def draw(
     cards = all.lineup(kept.get("cards"), task_kept(kept)) if cards is None else cards
     verdicts = [_verdict(exchange) for exchange in made.exchanges]
     vote = all.votes.of(made.id)
-    busy = any(exchange.said.end == "waiting" for exchange in made.exchanges)
-    absent = None if busy else _absent(all, cards)
+    absent = None if made.busy else _absent(all, cards)
     panes = beside.panes(cards, made, verdicts, MOST, FEWEST, gallery, vote, absent)
     return beside.asked(made, gallery.address), panes
 

@@ -16,7 +16,7 @@ from rft import checkpoint, place, zoo
 from rft.cards import ROOT, Card
 from rft.errors import CheckpointError, InputError
 
-#: What "tiny" builds untrained has the sizes of the bundled base.
+#: What "tiny" builds untrained has about the sizes of the bundled base, which merges its patches.
 _TINY = ROOT / "assets" / "tiny" / "base"
 
 

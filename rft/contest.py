@@ -1,8 +1,8 @@
 """``python -m rft match FOLDER``: the process that compares checkpoints over a set.
 
-It claims the folder, waits its turn for the device it needs, asks one checkpoint after the other, and
-writes a report of each while it is made. A checkpoint that cannot answer says why, and the others
-go on. What answering is stands in rft.exam; torch is not imported while it waits.
+It claims the folder, waits its turn for the device it needs, asks one checkpoint after the other,
+and writes a report of each while it is made. A checkpoint that cannot answer says why, and the
+others go on. What answering is stands in rft.exam; torch is not imported while it waits.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Contest:
                 break
             try:
                 self._pane(pane, exam)
-            except Exception as error:  # of this checkpoint alone, as a rule
+            except Exception as error:  # the outermost frame of one checkpoint's turn
                 if disk_full(error):
                     raise  # the others would have nowhere to write either
                 if not isinstance(error, StudioError):

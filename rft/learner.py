@@ -143,12 +143,17 @@ def save(learner: Learner, folder: Path) -> Path:
         learner.model.save_pretrained(draft, state_dict=halved)
         _say_dtype(draft / "config.json")
     (draft / "README.md").unlink(missing_ok=True)  # peft's template, which names local paths
-    for name in DESCRIPTION:
-        if (learner.start / name).is_file() and not (draft / name).exists():
-            shutil.copyfile(learner.start / name, draft / name)
+    describe(learner.start, draft)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return folder
+
+
+def describe(start: Path, folder: Path) -> None:
+    """Put beside a checkpoint's weights what the one it came from has beside its own."""
+    for name in DESCRIPTION:
+        if (start / name).is_file() and not (folder / name).exists():
+            shutil.copyfile(start / name, folder / name)
 
 
 def _half(value: torch.Tensor) -> torch.Tensor:

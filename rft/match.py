@@ -65,7 +65,7 @@ class Match(Work):
 
     @property
     def panes(self) -> list[dict[str, Any]]:
-        """The checkpoints as they were chosen: [{"id", "title", "stage", "size", "served", "reported"}]."""
+        """The checkpoints as they were chosen, each with its card's facts (:func:`_pane`)."""
         return list(self.config["cards"])
 
     @property

@@ -2,9 +2,8 @@
 
 Words alone teach it to read small digits very slowly: a lesson says little, and late. Here every
 patch of a drawn picture is told at once where it lies, whether a character or an object has its
-middle there, and which: a hundred times the signal for the same sight. Only the tower learns;
-linear heads read it off and are thrown away. It is the start of a base's recipe. Knows scenes; no
-tasks, no words.
+middle there, and which. Only the tower learns; linear heads read it off and are thrown away. It is
+the start of a base's recipe. Knows scenes; no tasks, no words.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,18 +25,18 @@ from rft.calls import FUNCTIONS
 from rft.curriculum import WIDE
 from rft.errors import InputError, StudioError
 from rft.journal import replace
-from rft.learner import DESCRIPTION
+from rft.learner import describe
 from rft.lessons import SIZES, noisy
 from rft.processor import QwenVLProcessor, load_processor
 from rft.scenes import counting, spatial, structure, writing
 from rft.scenes.board import View
+from rft.scenes.grid import GRID
 from rft.scenes.lettering import characters
 from rft.scenes.pens import OTHER_HANDS, TEXTBOOK
 from rft.scenes.pens import draw as draw_figure
 from rft.stages import newest_checkpoint
 from rft.tiny import build
 
-SIDE = 8  #: patches along each side of the picture that a tiny checkpoint sees
 #: What there may be at a patch, a head for each: characters, or what an object is like.
 CHARACTERS = "".join(dict.fromkeys("0123456789°" + writing.LETTERS))
 LOOKS = {look: FUNCTIONS[f"change_{look}"] for look in ("color", "shape", "size", "material")}
@@ -87,7 +85,7 @@ def picture(index: int) -> tuple[Any, torch.Tensor]:
 
 def _labels(marks: list[Mark], things: list[Placed]) -> torch.Tensor:
     """Of two middles in one patch, the first counts."""
-    labels = torch.full((1 + len(LOOKS), SIDE * SIDE), _NO_LABEL)
+    labels = torch.full((1 + len(LOOKS), GRID * GRID), _NO_LABEL)
     labels[0] = 0
     taken: set[int] = set()
     for x, y, what in (*marks, *things):
@@ -105,8 +103,8 @@ def _labels(marks: list[Mark], things: list[Placed]) -> torch.Tensor:
 
 def _patch(x: float, y: float) -> int:
     """The number of the patch at shares x and y of the side: row by row, as they are not merged."""
-    column, row = (min(SIDE - 1, max(0, int(share * SIDE))) for share in (x, y))
-    return row * SIDE + column
+    column, row = (min(GRID - 1, max(0, int(share * GRID))) for share in (x, y))
+    return row * GRID + column
 
 
 class _Pictures(Dataset[tuple[Any, torch.Tensor]]):
@@ -136,7 +134,7 @@ class Primer(nn.Module):
         width = tower.config.hidden_size
         self.norm = nn.RMSNorm(width, elementwise_affine=False)
         self.heads = nn.ModuleList(nn.Linear(width, size) for size in self.sizes)
-        self.place = nn.Linear(width, SIDE**2)
+        self.place = nn.Linear(width, GRID**2)
 
     def forward(
         self, pixel_values: torch.Tensor, image_grid_thw: torch.Tensor, labels: torch.Tensor
@@ -199,9 +197,7 @@ def prime(folder: Path, steps: int, batch: int, seed: int = 0) -> Path:
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     draft = folder / "final.part"
     model.save_pretrained(draft)
-    for name in DESCRIPTION:
-        if (start / name).is_file():
-            shutil.copy(start / name, draft / name)
+    describe(start, draft)
     draft.rename(final)
     return final
 

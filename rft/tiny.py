@@ -204,8 +204,9 @@ def config(tok: PreTrainedTokenizerFast) -> Qwen2VLConfig:
     }  # fmt: skip
     vision = {
         "depth": 4, "embed_dim": 128, "hidden_size": 192, "num_heads": 4, "mlp_ratio": 3,
-        # Patches are not merged: a character has one to itself, and reading it is learned in a
-        # tenth of the lessons that it takes to tell four in one token apart.
+        # Patches are not merged, so that a character has one to itself. Taught to read a label and
+        # no more, the model knew 65% of its digits after 5,600 lessons; with four patches in one
+        # token 32%, and that with a tower that had been primed for longer.
         "patch_size": 14, "spatial_merge_size": 1, "temporal_patch_size": 2, "in_channels": 3,
     }  # fmt: skip
     return Qwen2VLConfig(

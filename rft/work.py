@@ -86,10 +86,8 @@ class Work(ABC):
 
     def waits_for(self) -> str:
         """The id of what has the device it needs; "" where that is this one, or nothing."""
-        if not self.here():
-            return ""
         user = str(device(self.root).holder().get("run", ""))
-        return "" if user == self.id else user
+        return "" if user in ("", self.id) or not self.here() else user
 
     def stopping(self) -> float | None:
         """When it was asked to stop, while it still lives."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.host import Host
 from app.ui import build, launch_options
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -33,3 +41,31 @@ def serving(
         yield Served(url, home, runs)
     finally:
         demo.close()
+
+
+@contextlib.contextmanager
+def apart(patience: float = 90, **environment: str) -> Iterator[str]:
+    """``python app.py`` in a process of its own, with this environment: its address, once it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {**os.environ, **environment, "GRADIO_SERVER_PORT": str(port)}
+    server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env)
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + patience
+    try:
+        while not answers(url):
+            assert time.monotonic() < deadline, "the page does not come up"
+            time.sleep(0.1)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def answers(url: str) -> bool:
+    """Whether the page is there."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return int(answer.status) == 200
+    except OSError:
+        return False

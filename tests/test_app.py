@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
-from page import Served, serving
+from page import Served, answers, apart, serving
 from PIL import Image
 
 from app.conversation import Ask, Said
@@ -76,33 +75,8 @@ def test_importing_the_page_does_not_import_torch() -> None:
 
 
 def test_app_py_serves_on_the_port_it_is_told() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = {**os.environ, "GRADIO_SERVER_PORT": str(port)}
-    server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env)
-    try:
-        assert _waited(lambda: _status(f"http://127.0.0.1:{port}") == 200, 90)
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _status(url: str) -> int:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return int(answer.status)
-    except OSError:
-        return 0
-
-
-def _waited(condition: object, limit_s: float) -> bool:
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if condition():  # type: ignore[operator]
-            return True
-        time.sleep(0.1)
-    return False
+    with apart() as url:
+        assert answers(url)
 
 
 # --- the endpoint --------------------------------------------------------------------------

@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from page import apart
 from playwright.sync_api import Browser, expect
 from test_hub import repositories, server
 from visiting import SLOW_MS, shoot, visits
 
 __all__ = ("repositories", "server")  # fixtures
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
 def studio(server: str, tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    own = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": server, "HF_HUB_OFFLINE": "0"}
-    own |= {"HF_HUB_DISABLE_XET": "1", "GRADIO_SERVER_PORT": str(port)}
-    page = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **own})
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
-    try:
-        while not _answers(url):
-            assert time.monotonic() < deadline, "the page does not come up"
-            time.sleep(0.2)
+    hub = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": server, "HF_HUB_OFFLINE": "0"}
+    with apart(HF_HUB_DISABLE_XET="1", **hub) as url:
         yield url
-    finally:
-        page.terminate()
-        page.wait(30)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
 
 
 def test_a_pane_downloads_what_it_lacks(studio: str, browser: Browser) -> None:
@@ -61,7 +35,8 @@ def test_a_pane_downloads_what_it_lacks(studio: str, browser: Browser) -> None:
         expect(lacking).to_contain_text("Downloads")
         shoot(page, "compare-download")
         lacking.get_by_role("button", name="Download").click()
-        expect(page.locator("#c-fetching [role=progressbar]")).to_be_visible()
+        expect(page.locator("#c-fetching [role=progressbar][aria-valuenow]")).to_be_visible()
+        shoot(page, "compare-fetching")
         expect(lacking).to_have_count(0, timeout=SLOW_MS)
         expect(panes.last).to_contain_text("Not asked yet")
         page.reload()

@@ -11,8 +11,9 @@ import torch
 from transformers import Qwen2VLForConditionalGeneration
 
 from rft.errors import InputError
-from rft.primer import CHARACTERS, LOOKS, SIDE, picture, prime
+from rft.primer import CHARACTERS, LOOKS, picture, prime
 from rft.processor import load_processor
+from rft.scenes.grid import GRID
 from rft.scenes.lettering import characters
 
 
@@ -31,7 +32,7 @@ def test_a_picture_is_always_the_same_and_says_what_is_where() -> None:
         image, labels = picture(index)
         again, same = picture(index)
         assert image.tobytes() == again.tobytes() and torch.equal(labels, same)
-        assert labels.shape == (1 + len(LOOKS), SIDE * SIDE)
+        assert labels.shape == (1 + len(LOOKS), GRID * GRID)
         assert 0 <= labels[0].max() <= len(CHARACTERS)
         written, things = bool((labels[0] > 0).any()), bool((labels[1:] >= 0).any())
         assert written != things, "a picture has characters or objects"
@@ -49,7 +50,7 @@ def test_labels_are_in_the_order_of_the_image_processors_patches(tiny: Path) -> 
         if not len(marked):
             continue
         patches = processor([image], return_tensors="pt")["pixel_values"]
-        ranks = patches.std(1).argsort().argsort() / (SIDE * SIDE - 1)
+        ranks = patches.std(1).argsort().argsort() / (GRID * GRID - 1)
         inked += int((ranks[marked] > 0.6).sum())
         total += len(marked)
     assert total > 50 and inked > 0.9 * total
