@@ -11,10 +11,12 @@ from urllib.parse import urlparse
 import pytest
 from gradio_client import Client
 from gradio_client.client import Job
+from gradio_client.utils import Status
 from page import Served, serving
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from visiting import NARROW, SLOW_MS, WIDE, Visit, shoot, sideways, visits
+from waiting import until
 
 from rft.scenes import make
 
@@ -76,14 +78,17 @@ def held(studio: Served, checkpoint: Path) -> list[Job]:
     """Programs' questions in the queue, enough of them to outlast a test on any machine.
 
     Each program asks one: Gradio cancels whatever else of a program runs along with it. The first
-    is being answered: of several at once, any may come first.
+    is being answered (of several at once, any may come first), and the others have been heard: what
+    a server has not heard of yet cannot be cancelled.
     """
     question = {"question": "How many?", "checkpoint": str(checkpoint), "max_tokens": 2048}
     programs = [Client(studio.url, verbose=False) for _ in range(8)]
     first, *others = programs
     queue = [first.submit(**question, api_name="/chat")]
-    next(queue[0])
-    return queue + [program.submit(**question, api_name="/chat") for program in others]
+    next(said for said in queue[0] if said["stats"]["tokens"])
+    queue += [program.submit(**question, api_name="/chat") for program in others]
+    until(lambda: all(job.status().code is Status.IN_QUEUE for job in queue[1:]))
+    return queue
 
 
 def let_go(queue: list[Job]) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import Endpoint
+from waiting import until
 
 from rft import contest, process, zoo
 from rft.claim import device
@@ -26,14 +25,6 @@ from rft.types import Decoding
 #: Untrained, it writes until the limit: long enough to be killed in the middle.
 LONG = Decoding(temperature=0, max_new_tokens=48)
 SHORT = Decoding(temperature=0, max_new_tokens=4)
-PATIENCE = 180.0
-
-
-def until(what: Callable[[], object], patience: float = PATIENCE) -> None:
-    deadline = time.monotonic() + patience
-    while not what():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def ended(match: Match) -> None:
