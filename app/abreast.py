@@ -19,7 +19,10 @@ from rft.types import Decoding, Turn
 from rft.zoo import Card
 
 ATTENTION_S = 0.5  #: the longest silence between two snapshots: who has gone is noticed by then
-BROKEN = "This pane failed for a reason that the studio does not know. Ask again, or see its log."
+BROKEN = (
+    "This pane failed for a reason that the studio does not know. "
+    "Ask again, or look at the terminal that app.py runs in."
+)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from app.markup import plain
 from app.votes import Pair
 
 LETTERS = "ABCD"
-_FAILED = "This one failed. Why is told with the names."
+_FAILED = "This one failed. You will see why when the names are shown."
 
 
 def veiled(said: Said) -> Said:
     """The reply without name, figures, and notes that would name a checkpoint or its pace."""
-    return Said(said.text, said.end, note=_FAILED if said.end == "error" else "Answering")
+    return Said(said.text, said.end, note=_FAILED if said.end == "error" else "Under way")
 
 
 def pane_name(number: int) -> str:
@@ -54,10 +54,10 @@ def tally(pairs: Sequence[Pair]) -> str:
     return (
         '<details class="tally" data-fold="tally"><summary>Blind votes'
         f"<span>{total} in {_count(len(pairs), 'pair')}</span></summary>"
-        '<div class="sheet"><table><thead><tr><th scope="col">Preferred</th>'
-        '<th scope="col">to</th><th scope="col">Wins</th><th scope="col">Losses</th>'
+        '<div class="sheet"><table><thead><tr><th scope="col">Checkpoint</th>'
+        '<th scope="col">against</th><th scope="col">Wins</th><th scope="col">Losses</th>'
         '<th scope="col">Ties</th><th scope="col">All bad</th>'
-        '<th scope="col">Share of decided votes</th></tr></thead>'
+        '<th scope="col">Wins, ties left out</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
         '<div class="row"><p class="hint">With three or four panes, the best one wins against '
         "each other one. Interval: 95%, Wilson.</p>"

@@ -15,9 +15,10 @@ from PIL import Image
 
 from app.icons import icon
 from app.markup import plain, rich
-from app.sets import Answer, Column, Measure, Row, Sheet, View
+from app.sets import Answer, Column, Row, Sheet, View
 from app.theme import stage_look
 from rft.parse import parse
+from rft.types import Measure
 
 PAGE = 50  #: rows shown at once
 _SHORT = 120  # characters of a question, or of an answer, in the table
@@ -100,7 +101,7 @@ def _filters(sheet: Sheet, view: View) -> str:
         patterns.append(("".join(f"{a}-" for a in letters), "All wrong"))
     chips = []
     for pattern, words in patterns:
-        count = len(View(wanted=pattern, kind=view.kind, measure=view.measure).rows(sheet))
+        count = len(View(wanted=pattern, kind=view.kind).rows(sheet))
         chips.append(
             f'<button data-do="wanted" data-pattern="{pattern}" '
             f'aria-pressed="{str(pattern == view.wanted).lower()}">{words} <b>{count}</b></button>'

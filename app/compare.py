@@ -14,6 +14,7 @@ import gradio as gr
 from app import api, examples, facing, lineup, onset, outcome
 from app.asking import AT_ONCE, PRIVATE, emptied, idle, owner
 from app.comparison import MOST_SAMPLES, Comparisons
+from app.contenders import chosen
 from app.conversation import Conversation, Terms
 from app.drafts import Drafts
 from app.facing import HOT, Page, draw, session, task_kept
@@ -63,7 +64,7 @@ def _wire(page: Page, all: Comparisons) -> None:
     ) -> Any:
         all.free(kept.get("last"))
         files = [api.path(file) for file in message["files"]]
-        cards = all.lineup(kept.get("cards"), task_of(task))
+        cards = chosen(all.room, kept, task_of(task))
         words = message["text"], files, task_of(task), gold, kind
         made = all.ask(cards, *words, terms=_terms(*settings), owner=owner(tab))
         return *begun({**kept, "task": task}, made), ""
@@ -74,14 +75,14 @@ def _wire(page: Page, all: Comparisons) -> None:
     ) -> Any:
         all.free(kept.get("last"))
         problem = examples.example(event.key).problem
-        cards = all.lineup(kept.get("cards"), problem.task)
+        cards = chosen(all.room, kept, problem.task)
         made = all.ask_problem(cards, problem, terms=_terms(*settings), owner=owner(tab))
         return *begun({**kept, "task": problem.task}, made), problem.task
 
     @told
     def ask_again(tab: gr.Request, kept: dict[str, Any], task: str, *settings: Any) -> Any:
         all.free(kept.get("last"))
-        cards, last = all.lineup(kept.get("cards"), task_of(task)), all.open(kept.get("last"))
+        cards, last = chosen(all.room, kept, task_of(task)), all.open(kept.get("last"))
         return begun(kept, all.again(cards, last, terms=_terms(*settings), owner=owner(tab)))
 
     def begun(kept: dict[str, Any], made: Conversation) -> Any:
@@ -90,7 +91,7 @@ def _wire(page: Page, all: Comparisons) -> None:
 
     @told
     def replies(kept: dict[str, Any], tab: gr.Request) -> Iterator[Any]:
-        cards = all.lineup(kept.get("cards"), task_kept(kept))  # once: it looks at every folder
+        cards = chosen(all.room, kept, task_kept(kept))  # once: it looks at every folder
         for made in all.write(kept.get("last"), owner=owner(tab)):
             yield draw(all, kept, made, cards)
 

@@ -1,4 +1,4 @@
-"""What happens in a comparison: who is asked, asking all at once, writing, voting, moving on.
+"""What happens in a comparison: asking all at once, writing, voting, moving on.
 
 A comparison is kept as a conversation whose exchanges stand side by side and not one after the
 other: one question, in each exchange another checkpoint's prompt and reply, or another sample
@@ -27,14 +27,10 @@ from rft.images import open_images
 from rft.prompts import prompt
 from rft.records import unwrap
 from rft.tasks import AnswerKind
-from rft.types import Decoding, Picture, Problem, Stage, TaskName
+from rft.types import Decoding, Picture, Problem, TaskName
 
-FEWEST, MOST = 2, 4  #: panes
 MOST_SAMPLES = 8  #: of each pane
 STRANGERS_SAMPLES = 4  #: the same on a public page, where one visitor's samples delay the others
-_USUAL = 3  # of them, where nobody has chosen
-#: Beside the base, first what reinforcement learning made.
-_STAGES: list[Stage] = ["base", "zero", "sft+grpo", "cot-sft", "ans-sft"]
 
 
 @dataclass
@@ -64,41 +60,6 @@ class Comparisons:
         """InputError while the comparison is being written."""
         if self.busy(id):
             raise InputError("A comparison is still under way. Stop it, or wait for its end.")
-
-    def lineup(self, wanted: object, task: TaskName | None) -> list[zoo.Card]:
-        """The cards that a visitor chose, but for those that are gone; else the task's own."""
-        chosen = []
-        for name in wanted if isinstance(wanted, list) else ():
-            try:
-                chosen.append(self.room.card(name))
-            except StudioError:
-                continue  # moved or deleted since: nothing to trouble a visitor with who arrives
-        return chosen[:MOST] if len(chosen) >= FEWEST else self._usual(task)
-
-    def _usual(self, task: TaskName | None) -> list[zoo.Card]:
-        """A base beside what was taught the task, of what can answer here without a download."""
-        memory = self.room.engine.memory()
-        here = [
-            card
-            for card in self.room.cards()
-            if zoo.state(card, memory).kind in ("bundled", "cached")
-        ]
-        base = [card for card in here if card.stage == "base"][:1]
-        rest = [card for card in here if card not in base]
-        taught = [card for card in rest if card.task == task]
-        taught.sort(key=lambda card: _STAGES.index(card.stage) if card.stage else len(_STAGES))
-        found = [*base, *taught][:_USUAL]
-        return [*found, *(card for card in rest if card not in found)][: max(FEWEST, len(found))]
-
-    def placed(self, cards: Sequence[zoo.Card], place: int, text: object) -> list[zoo.Card]:
-        """With the card of that name in a pane, or in a new one behind the last."""
-        card = self.room.card(text)
-        others = [*cards[:place], *cards[place + 1 :]]
-        if any(card.id == other.id for other in others):
-            raise InputError(f"{card.title} is in another pane already: choose another one.")
-        if place >= MOST:
-            raise InputError(f"{MOST} panes are the most: remove one first.")
-        return [*cards[:place], card, *cards[place + 1 :]]
 
     def ask(
         self,
@@ -200,7 +161,7 @@ class Comparisons:
         return made
 
     def to_chat(self, chat: Conversation, id: object, place: int) -> Conversation:
-        """The conversation with a pane's exchange added, its images copied."""
+        """The conversation with a pane's exchange added, its images copied; it begins anew there."""
         found = self.open(id)
         if not 0 <= place < len(found.exchanges):
             raise InputError("That comparison is no longer kept: ask again.")
@@ -211,7 +172,7 @@ class Comparisons:
             raise InputError("A reply is still being written. Stop it, or wait for its end.")
         pictures: list[Path] = [self.store.picture(found.id, name) for name in ask.images]
         names = self.room.store.keep(chat.id, open_images(pictures))
-        chat = chat.asking(replace(ask, images=names), said)
+        chat = chat.asking(replace(ask, images=names, anew=bool(chat.exchanges)), said)
         self.room.store.save(chat)
         return chat
 
@@ -311,7 +272,10 @@ def _gold(task: TaskName | None, question: str, typed: str) -> str | None:
     if not answer:
         return None
     if task is None:
-        raise InputError("A task's rewards judge an answer: choose the task, or leave it empty.")
+        raise InputError(
+            "Only answers to Counting, Structure and Spatial can be checked: choose one of these "
+            "tasks, or leave the right answer empty."
+        )
     if fault := answer_fault(task, question, answer):
         raise InputError(f"The question {fault}")
     return answer

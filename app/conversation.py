@@ -23,6 +23,7 @@ class Ask:
     """What a person asked. ``prompt`` is the text as the model was given it.
 
     ``kind`` is what sort of answer the prompt asks for, ``gold`` the right one where known.
+    ``anew``: a model is given nothing of what came before it.
     """
 
     question: str
@@ -31,6 +32,7 @@ class Ask:
     task: TaskName | None = None
     kind: AnswerKind = "auto"
     gold: str | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,13 +138,14 @@ class Conversation:
     def turns(self, picture: Callable[[str], Path]) -> list[Turn]:
         """What the model is given for the reply to come.
 
-        Earlier reasoning is left out, as the checkpoints were never trained to read it; a
+        Nothing from before the last question that begins anew. Earlier reasoning is left out, as the checkpoints were never trained to read it; a
         question whose reply was stopped, cut or failed before an answer is left out with it,
         but its images go on to the next question, which may well be about them.
         """
         turns: list[Turn] = []
         carried: tuple[str, ...] = ()
-        for exchange in self.exchanges[:-1]:
+        begins = [n for n, exchange in enumerate(self.exchanges) if exchange.ask.anew]
+        for exchange in self.exchanges[begins[-1] if begins else 0 : -1]:
             ask, final = _with_images(exchange.ask, carried), exchange.said.reply.final
             carried = () if final else ask.images
             if final:

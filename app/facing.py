@@ -11,7 +11,8 @@ import gradio as gr
 
 from app import asking, beside, blind, examples, onset, picker, scoreboard, votes
 from app.asking import part
-from app.comparison import FEWEST, MOST, MOST_SAMPLES, STRANGERS_SAMPLES, Comparisons
+from app.comparison import MOST_SAMPLES, STRANGERS_SAMPLES, Comparisons
+from app.contenders import FEWEST, MOST, chosen
 from app.conversation import Conversation
 from app.gallery import served
 from app.host import Host
@@ -120,7 +121,7 @@ def draw(
     gallery = served(all.store, made.id)
     if all.veiled(made):
         return beside.asked(made, gallery.address, veil=True), beside.veiled(made, gallery)
-    cards = all.lineup(kept.get("cards"), task_kept(kept)) if cards is None else cards
+    cards = chosen(all.room, kept, task_kept(kept)) if cards is None else cards
     verdicts = [_verdict(exchange) for exchange in made.exchanges]
     vote = all.votes.of(made.id)
     absent = None if made.busy else _absent(all, cards)
@@ -140,7 +141,7 @@ def _absent(all: Comparisons, cards: Sequence[zoo.Card]) -> dict[str, str]:
 
 def line(all: Comparisons, kept: dict[str, Any]) -> str:
     """Whom a set would be put to: the same as the panes'."""
-    return scoreboard.lineup(all.lineup(kept.get("cards"), task_kept(kept)), MOST, FEWEST)
+    return scoreboard.lineup(chosen(all.room, kept, task_kept(kept)), MOST, FEWEST)
 
 
 def tally(all: Comparisons) -> str:

@@ -246,7 +246,8 @@ def _heldout(run: Curves, axis: str) -> list[Figure]:
         return []
     green = reward_look("accuracy").colour
     traces = []
-    for key, name, shown in (("strict", "held-out", True), ("lenient", "held-out, lenient", False)):
+    for key, name in (("strict", "held-out"), ("lenient", "held-out, lenient")):
+        shown = key == run.config.measure
         rates = [row[key] / row["n"] for row in rows]
         bounds = [wilson(row[key], row["n"]) for row in rows]
         traces.append(

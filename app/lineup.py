@@ -10,7 +10,8 @@ import gradio as gr
 
 from app import picker
 from app.asking import AT_ONCE, PRIVATE, idle
-from app.comparison import FEWEST, Comparisons
+from app.comparison import Comparisons
+from app.contenders import FEWEST, chosen, placed
 from app.facing import HOT, Page, draw, line, tally, task_kept
 from app.faults import told
 from rft import zoo
@@ -24,30 +25,30 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
     def browse(kept: dict[str, Any], event: gr.EventData) -> Any:
         kept = {**kept, "pane": int(event.pane)}
         known = all.room.cards()
-        cards = all.lineup(kept.get("cards"), task_kept(kept))
-        chosen = cards[kept["pane"]].id if kept["pane"] < len(cards) else ""
+        cards = chosen(all.room, kept, task_kept(kept))
+        current = cards[kept["pane"]].id if kept["pane"] < len(cards) else ""
         free = all.room.engine.memory()
         states = {item.id: zoo.state(item, free) for item in known}
         ways: Any = {"listed_only": all.room.host.public, "field": "typed-pane"}
-        return kept, picker.shelf(known, states, chosen, **ways)
+        return kept, picker.shelf(known, states, current, **ways)
 
     @told
     def choose(kept: dict[str, Any], event: gr.EventData) -> Any:
         all.free(kept.get("last"))
-        cards = all.lineup(kept.get("cards"), task_kept(kept))
-        return lined_up(kept, all.placed(cards, int(kept.get("pane", 0)), event.card))
+        cards = chosen(all.room, kept, task_kept(kept))
+        return lined_up(kept, placed(all.room, cards, int(kept.get("pane", 0)), event.card))
 
     @told
     def drop(kept: dict[str, Any], event: gr.EventData) -> Any:
         all.free(kept.get("last"))
-        cards = all.lineup(kept.get("cards"), task_kept(kept))
+        cards = chosen(all.room, kept, task_kept(kept))
         left = [card for place, card in enumerate(cards) if place != int(event.pane)]
         return lined_up(kept, left if len(left) >= FEWEST else cards)
 
     @told
     def fetch(kept: dict[str, Any], event: gr.EventData) -> Iterator[str]:
         # Told in a part of its own: the panes may be asked, and others chosen, meanwhile.
-        cards, place = all.lineup(kept.get("cards"), task_kept(kept)), int(event.pane)
+        cards, place = chosen(all.room, kept, task_kept(kept)), int(event.pane)
         for progress in zoo.fetch(cards[place]) if place < len(cards) else ():
             yield picker.fetching(progress)
 
@@ -57,7 +58,9 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
         return "", draw(all, kept, all.open(kept.get("last")))[1]
 
     def lined_up(kept: dict[str, Any], cards: list[zoo.Card]) -> Any:
-        kept = {**kept, "cards": [card.id for card in cards]}
+        others = kept["cards"] if isinstance(kept.get("cards"), dict) else {}
+        ids = [card.id for card in cards]
+        kept = {**kept, "cards": {**others, task_kept(kept) or "": ids}}
         return kept, draw(all, kept, all.open(kept.get("last")))[1], line(all, kept)
 
     @told

@@ -74,7 +74,8 @@ def _after(run: Run) -> str:
     if before is None or after is None:
         return ""
     try:
-        return result.card(before, after, compare(before, after))
+        measure = run.config.measure
+        return result.card(before, after, compare(before, after, measure), measure)
     except InputError as error:
         return steps.fault(error)
 

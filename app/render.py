@@ -41,8 +41,10 @@ def question(ask: Ask, index: int, address: Address) -> str:
     """What the person asked: images, words, and the prompt on demand."""
     strip, prompt = shots(ask.images, address), prompt_fold(ask, f"p{index}")
     edit = _action("edit", "edit", "Edit and ask again", index=index)
+    anew = '<p class="anew">A new conversation: the model sees none of the above</p>'
+    lead = anew if ask.anew else ""
     return (
-        f'<article class="ask" data-index="{index}" aria-label="You asked">{strip}'
+        f'{lead}<article class="ask" data-index="{index}" aria-label="You asked">{strip}'
         f'<div class="words"><p class="question">{_lines(ask.question)}</p>'
         f'<div class="under">{prompt}<span class="tools">{edit}</span></div></div></article>'
     )

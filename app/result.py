@@ -12,22 +12,27 @@ from app.errands import TITLES, Errand
 from app.markup import plain
 from rft.paired import Flip, Paired
 from rft.parse import parse
+from rft.types import Measure
 
 _FLIPS = 40  # shown; the rest is counted
 
 
-def card(before: Mapping[str, Any], after: Mapping[str, Any], found: Paired) -> str:
+def card(
+    before: Mapping[str, Any], after: Mapping[str, Any], found: Paired, measure: Measure = "strict"
+) -> str:
     """Two big numbers with their intervals, the sentence, and which problems flipped."""
-    lenient = _also("anywhere in the reply", before.get("lenient"), after.get("lenient"))
+    words = {"strict": "inside the answer tag", "lenient": "with or without the tag"}
+    other: Measure = "lenient" if measure == "strict" else "strict"
+    also = _also(f"right {words[other]}", before.get(other), after.get(other))
     form = _also("well formed", before.get("format"), after.get("format"))
     gained = [flip for flip in found.flips if flip.gained]
     lost = [flip for flip in found.flips if not flip.gained]
     return (
         '<section class="result" aria-label="Before and after"><div class="pair">'
-        f'{_number("Before", before["strict"])}<span class="arrow" aria-hidden="true">→</span>'
-        f'{_number("After", after["strict"])}</div><div class="words"><p class="sentence">'
-        f'{plain(found.sentence)}</p><p class="facts"><span>right inside the answer tag, greedy, '
-        f"{found.n} held-out problems</span>{lenient}{form}</p></div>"
+        f'{_number("Before", before[measure])}<span class="arrow" aria-hidden="true">→</span>'
+        f'{_number("After", after[measure])}</div><div class="words"><p class="sentence">'
+        f'{plain(found.sentence)}</p><p class="facts"><span>right {words[measure]}, greedy, '
+        f"{found.n} held-out problems</span>{also}{form}</p></div>"
         f"{_flips('Now right', 'gained', gained)}{_flips('Now wrong', 'lost', lost)}</section>"
     )
 

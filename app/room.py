@@ -30,7 +30,10 @@ from rft.tasks import TASKS, AnswerKind
 from rft.types import Decoding, Problem, Reply, TaskName
 
 _JUDGES = ("accuracy_robust", "function_exact")
-BROKEN = "The reply failed for a reason that the studio does not know. Ask again, or see its log."
+BROKEN = (
+    "The reply failed for a reason that the studio does not know. "
+    "Ask again, or look at the terminal that app.py runs in."
+)
 LONGEST_QUESTION = 8_000  #: characters; a page of text, far above any question of the tasks
 
 
@@ -77,11 +80,12 @@ class Room:
     def ask_problem(
         self, chat: Conversation, card: zoo.Card, problem: Problem, *, owner: str = ""
     ) -> Conversation:
-        """A question whose gold answer is known."""
+        """A question whose gold answer is known, and which is about nothing said before."""
         with self._asking(chat, card, owner):
             names = self.store.keep(chat.id, open_images(problem.images))
             text = prompt(card, problem.task, problem.question)
-            ask = Ask(problem.question, text, names, problem.task, gold=problem.answer)
+            words = problem.question, text, names, problem.task
+            ask = Ask(*words, gold=problem.answer, anew=bool(chat.exchanges))
             return self._add(chat, card, ask)
 
     def again(self, chat: Conversation, card: zoo.Card, *, owner: str = "") -> Conversation:

@@ -23,10 +23,10 @@ _STATES = {
     "queued": "waiting",
     "running": "running",
     "stopped": "stopped",
-    "error": "failed in part",
+    "error": "not all answered",
     "done": "done",
 }
-_MEASURES = {"strict": "inside <answer>", "lenient": "anywhere in the reply"}
+_MEASURES = {"strict": "inside <answer>", "lenient": "with or without the tag"}
 
 NOTHING = (
     '<section class="nothing"><p>All checkpoints answer the same problems, one after the other, in '
@@ -174,7 +174,7 @@ def _bar(share: Mapping[str, Any], *, big: bool = False) -> str:
         f'<div class="bar-row{" big" if big else ""}" role="img" aria-label="{words}" '
         f'title="{words}"><span class="rail"><i class="fill" style="width:{rate:.2f}%"></i>'
         f'<i class="whisker" style="left:{low:.2f}%;width:{high - low:.2f}%"></i></span>'
-        f"<b>{rate:.1f}<small>%</small></b><span>{low:.0f} to {high:.0f}</span></div>"
+        f"<b>{rate:.1f}<small>%</small></b><span>{low:.0f} to {high:.0f}%</span></div>"
     )
 
 
@@ -185,6 +185,8 @@ def _also(column: Column, sheet: Sheet) -> str:
         f"{100 * report[other]['rate']:.1f}% {plain(_MEASURES[other])}",
         f"{100 * report['format']['rate']:.0f}% well formed",
     ]
+    if not column.tagged:
+        parts.append("asked for the bare answer, without tags")
     if said := report["reasoning"]["said"]:
         true = report["reasoning"]["true"]
         parts.append(
@@ -245,6 +247,11 @@ def _of_kind(column: Column, kind: str, sheet: Sheet) -> str:
 
 def _caveat(sheet: Sheet) -> str:
     told = ["Bars are shares of problems; whiskers are 95% Wilson intervals."]
+    if sheet.state != "done":
+        told.append(
+            "Not all is answered yet, and what is may be of some kinds of question more than of "
+            "others: the numbers are those of the whole set only at its end."
+        )
     if any(column.reported for column in sheet.columns):
         on = "these are drawn scenes" if sheet.drawn else "compare on that very set"
         told.append(f"The paper's numbers are of its own test sets: {on}.")
@@ -253,5 +260,7 @@ def _caveat(sheet: Sheet) -> str:
                 "On this task the paper counts partial credit, and this page exact answers."
             )
     if len(sheet.pairs) > 1:
-        told.append("Each pair is tested by itself: of twenty, one differs by chance.")
+        told.append(
+            "Each pair is tested by itself: of twenty such tests, one finds a difference by chance alone."
+        )
     return f'<p class="hint">{plain(" ".join(told))}</p>'

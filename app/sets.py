@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from rft.errors import InputError
 from rft.match import Match, find, stage_of
 from rft.paired import Paired, compare
 from rft.parse import parse
 from rft.runs import find as find_run
-from rft.types import Stage, TaskName
+from rft.types import Measure, Stage, TaskName
 
 LETTERS = "ABCD"
 LISTED = 60  #: comparisons in the list; the newest
-Measure = Literal["strict", "lenient"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ class Column:
     report: Mapping[str, Any]
     answered: int
     fault: str
+    tagged: bool  #: whether it was asked for tags
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,12 @@ class Listed:
 class View:
     """Where a visitor looks: at which comparison, by which measure, at which of its problems.
 
-    ``wanted`` is a pattern like "A+B-": right and wrong. "" are all problems.
+    ``wanted`` is a pattern like "A+B-": right and wrong. "" are all problems. Without a measure,
+    the one that is fair to all: strict, unless one of them was not asked for tags.
     """
 
     match: str = ""
-    measure: Measure = "strict"
+    measure: Measure | None = None
     wanted: str = ""
     kind: str = ""
     page: int = 0
@@ -135,10 +136,11 @@ class View:
             value = kept.get(key)
             return value if isinstance(value, str) else ""
 
-        page, lenient = kept.get("o_page"), text("o_measure") == "lenient"
+        page = kept.get("o_page")
+        measures: dict[str, Measure] = {"strict": "strict", "lenient": "lenient"}
         whole = isinstance(page, int) and not isinstance(page, bool) and page > 0
         return View(
-            text("match"), "lenient" if lenient else "strict", text("o_wanted"), text("o_kind"),
+            text("match"), measures.get(text("o_measure")), text("o_wanted"), text("o_kind"),
             cast(int, page) if whole else 0,
         )  # fmt: skip
 
@@ -148,7 +150,7 @@ class View:
         return [
             row
             for row in sheet.rows
-            if self.kind in ("", row.kind) and _fits(row, pattern, self.measure)
+            if self.kind in ("", row.kind) and _fits(row, pattern, sheet.measure)
         ]
 
 
@@ -175,8 +177,10 @@ def listed(there: Sequence[Match]) -> list[Listed]:
     ]  # fmt: skip
 
 
-def sheet(match: Match, measure: Measure) -> Sheet:
+def sheet(match: Match, measure: Measure | None) -> Sheet:
     """All there is to draw of a comparison."""
+    if measure is None:
+        measure = "strict" if all(map(_tagged, match.panes)) else "lenient"
     state = match.state()
     return _sheet(match.folder, match.stamp(), state, measure)
 
@@ -193,6 +197,7 @@ def _sheet(folder: Path, stamp: Any, state: str, measure: Measure) -> Sheet:
             letter, str(pane.get("title", pane["id"])), stage_of(pane), str(pane.get("size", "")),
             pane.get("reported") or {}, report if "strict" in report else {},
             max(count, report.get("strict", {}).get("n", 0)), str(report.get("fault", "")),
+            _tagged(pane),
         )
         for letter, pane, report, count in zip(LETTERS, match.panes, reports, done, strict=False)
     )  # fmt: skip
@@ -202,6 +207,10 @@ def _sheet(folder: Path, stamp: Any, state: str, measure: Measure) -> Sheet:
         str(told.get("phase", "")), int(told.get("pane", 0)), told.get("pace"),
         match.error() if state == "error" else "", match.stopping() is not None, _waits(match),
     )  # fmt: skip
+
+
+def _tagged(pane: Mapping[str, Any]) -> bool:
+    return pane.get("tagged") is not False
 
 
 def _waits(match: Match) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app import cases, scoreboard, sets, sharing
+from app import cases, contenders, scoreboard, sets, sharing
 from app.comparison import Comparisons
 from app.drafts import Drafts
 from app.host import SHORT_ONLY, STRANGERS_PROBLEMS, Host
@@ -108,7 +108,7 @@ class Sittings:
         """
         if task is None:
             raise InputError("Choose a task: a free question has no gold answer to be judged by.")
-        cards = self.all.lineup(kept.get("cards"), task)
+        cards = contenders.chosen(self.all.room, kept, task)
         for card in cards:
             self.all.room.ready(card)
         count = int(n) if n and n == n else 0

@@ -55,7 +55,7 @@ def _numbers(told: Told | None) -> str:
     )
     groups = len(told["groups"])
     facts = [
-        f"{told.get('zero_spread', 0)} of {groups} groups without spread",
+        f"{told.get('zero_spread', 0)} of {groups} groups whose answers all earned the same",
         f"{told.get('cut', 0):.0%} cut at the limit",
         f"{told.get('mean_length', 0):.0f} tokens on average",
     ]

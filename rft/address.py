@@ -70,11 +70,9 @@ class Address:
         return key
 
     def sentence(self) -> str:
-        """Where it answers and how it is asked. InputError where it cannot be asked."""
-        host = self.host
-        if not self.key:
-            return f"Answers at {host}, without a key."
-        return f"Answers at {host}. Its key is read from {self.key_env}, which is set."
+        """Where it answers. InputError where it cannot be asked."""
+        _ = self.key
+        return f"Answers at {self.host}."
 
 
 def read(entry: Mapping[str, Any]) -> Address | None:

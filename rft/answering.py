@@ -6,6 +6,7 @@ network would be another one. Knows no task and no file, and judges nothing.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ Answerer = Callable[
 #: Problems decoded at once: a small model's step costs the same for one and for many; a large
 #: one's images fill the memory first.
 SMALL, LARGE = 64, 16
+WINDOW = 4  #: batches in which problems are sorted
 _SMALL_PARAMETERS = 500_000_000
 
 
@@ -45,8 +47,7 @@ def batched(policy: Policy, batch: int) -> Answerer:
         seeds: Sequence[int],
         stop: threading.Event,
     ) -> Iterator[dict[int, str]]:
-        # Padding is work for nothing. Of equals, the first ones come first.
-        order = sorted(range(len(asked)), key=lambda place: _length(asked[place], decoding))
+        order = _order([_length(turns, decoding) for turns in asked], WINDOW * batch)
         size, first = batch, 0
         while first < len(order):
             places = order[first : first + size]
@@ -69,6 +70,17 @@ def batched(policy: Policy, batch: int) -> Answerer:
             first += len(places)
 
     return answer
+
+
+def _order(lengths: Sequence[int], window: int) -> list[int]:
+    """Places, shuffled in windows, and in each of them by length: padding is work for nothing.
+
+    Sorted as a whole, what is answered first would be of one kind of question.
+    """
+    order = list(range(len(lengths)))
+    random.Random(0).shuffle(order)
+    windows = (order[first : first + window] for first in range(0, len(order), window))
+    return [place for one in windows for place in sorted(one, key=lambda place: lengths[place])]
 
 
 def _length(turns: Conversation, decoding: Decoding) -> int:

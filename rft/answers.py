@@ -50,7 +50,8 @@ class Answers:
 
 def answers(root: Path, card: zoo.Card, decoding: Decoding, shelf: str) -> Answers:
     """The file under ``root`` for these; another one as soon as the checkpoint's files change."""
-    about = {"where": card.where, "files": stamp(zoo.folder_of(card)),
+    files = [] if card.endpoint else stamp(zoo.folder_of(card))
+    about = {"where": card.where, "files": files,
              "decoding": deciding(decoding), "set": shelf}  # fmt: skip
     if card.endpoint is not None:
         about["served"] = [card.endpoint.base, card.endpoint.model]

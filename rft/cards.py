@@ -75,7 +75,7 @@ def read_cards(extra: Path | None = None) -> list[Card]:
     bundled = {name for name, entry in entries.items() if Path(entry["where"]).is_absolute()}
     for name, numbers in measured().items():
         if name in bundled:
-            entries[name].setdefault("measured", numbers)
+            entries[name]["measured"] = numbers
     if extra is not None:
         own = _read(extra)
         table["model"] = {**table["model"], **own["model"]}

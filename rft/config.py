@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from rft.errors import InputError
 from rft.rewards import Rubric
-from rft.types import TaskName
+from rft.types import Measure, TaskName
 
 #: A run folder written by a newer version is left alone.
 VERSION = 1
@@ -185,6 +185,11 @@ class Config:
     def reinforced(self) -> bool:
         """Whether there is a GRPO stage."""
         return self.method in ("grpo", "sft+grpo")
+
+    @property
+    def measure(self) -> Measure:
+        """What counts as right of what it trains: ANS-SFT teaches bare answers, without a tag."""
+        return "lenient" if self.method == "ans-sft" else "strict"
 
     @property
     def total_steps(self) -> int:

@@ -22,7 +22,7 @@ from rft.images import open_image
 from rft.records import published, read
 from rft.scenes import SPLITS, Split, make
 from rft.shelf import MARKER, Shelf, files, json_file, side, task_of
-from rft.types import Picture, Problem, TaskName
+from rft.types import Problem, TaskName
 
 SHOWN_FAULTS = 20  #: bad rows named in one message
 SEED_STRIDE = 1_000_000  #: problem i of seed s is made from s * SEED_STRIDE + i
@@ -134,17 +134,6 @@ def pick(problems: Sequence[Problem], k: int, seed: int) -> list[Problem]:
         ranked += [(j / len(group), rng.random(), problem) for j, problem in enumerate(group)]
     ranked.sort(key=lambda place: place[:2])
     return [problem for _, _, problem in ranked[:k]]
-
-
-def holdout(problems: Sequence[Problem], k: int, seed: int) -> tuple[list[Problem], list[Problem]]:
-    """(rest, held): ``k`` picked problems to measure on, and what is left to train on.
-
-    Several questions may be asked about one image: the rest loses those about a held one.
-    """
-    held = pick(problems, k, seed)
-    seen = {_key(picture) for problem in held for picture in problem.images}
-    rest = [p for p in problems if seen.isdisjoint(_key(picture) for picture in p.images)]
-    return rest, held
 
 
 def command(argv: list[str]) -> int:
@@ -285,7 +274,3 @@ def _write_json(file: Path, value: Any) -> None:
     draft = file.with_name(file.name + ".part")
     draft.write_text(text, encoding="utf-8")
     draft.replace(file)
-
-
-def _key(picture: Picture) -> Any:
-    return picture if isinstance(picture, Path) else id(picture)

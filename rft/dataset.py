@@ -32,6 +32,7 @@ SIZE = 224
 POOL = 80
 MOST = 4_000  #: scenes drawn into memory at once
 #: Held-out scenes are numbered from here whatever the seed, so that curves of runs compare.
+HELDOUT = 200  #: unseen scenes beside them, where nothing else is asked for
 _HELD_FROM = SEED_STRIDE // 2
 
 

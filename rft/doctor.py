@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from rft import series, signs, symptoms
 from rft.config import Config
 from rft.signs import COLLAPSE, COLLAPSE_SURE, PATIENCE, Finding, Line, Seen
+from rft.types import Measure
 
 __all__ = ["Finding", "examine"]
 
@@ -42,13 +43,13 @@ def examine(
             found += judge(seen)
         found += _spikes(reinforced, config.learning_rate)
         found += [Finding("watch", *told) for told in symptoms.judge(rollouts, reinforced)]
-        found += _heldout(heldout, seen.content)
+        found += _heldout(heldout, seen.content, config.measure)
         found += _learning(seen, found)
     else:
         supervised = [line for line in metrics if _stage(line) == "sft"]
         found += _sft(supervised, config)
         found += _spikes(supervised, config.sft_learning_rate)
-        found += _heldout(heldout, None)
+        found += _heldout(heldout, None, config.measure)
     if not found:
         found = [_nothing(reinforced or metrics, config)]
     return sorted(found, key=lambda f: ("grave", "watch", "good").index(f.severity))
@@ -107,19 +108,21 @@ def _spikes(lines: Sequence[Line], rate: float) -> list[Finding]:
     )]  # fmt: skip
 
 
-def _heldout(heldout: Iterable[Line], content: Sequence[float] | None) -> list[Finding]:
+def _heldout(
+    heldout: Iterable[Line], content: Sequence[float] | None, measure: Measure
+) -> list[Finding]:
     """The held-out curve, against binomial noise. ``content``: training accuracy, if any."""
     lines = [
         line
         for line in heldout
-        if all(series.number(line.get(k)) is not None for k in ("step", "strict", "n"))
+        if all(series.number(line.get(k)) is not None for k in ("step", measure, "n"))
         and line["n"] > 0
     ]
     lines.sort(key=lambda line: line["step"])
     if len(lines) < 2:
         return []
     n = int(min(line["n"] for line in lines))
-    (step, first), *later = [(int(line["step"]), line["strict"] / line["n"]) for line in lines]
+    (step, first), *later = [(int(line["step"]), line[measure] / line["n"]) for line in lines]
     now, last = _now([rate for _, rate in later]), later[-1][0]
     if first - now > FALLEN * _error(first, now, n):
         return [_fallen(lines, n, (first, now), content)]

@@ -17,6 +17,7 @@ from typing import Any, get_args
 from rft import chart, zoo
 from rft.cards import ROOT
 from rft.config import Config
+from rft.dataset import HELDOUT, MOST
 from rft.errors import InputError, StudioError
 from rft.evaluate import Share
 from rft.exam import EVAL, Exam, sit
@@ -28,7 +29,6 @@ from rft.scenes import SPLITS
 from rft.standings import standing
 from rft.types import Decoding, Stage, TaskName
 
-FOUND = ROOT / "assets" / "efficiency.json"
 #: Training problems, as far as a CPU goes in an evening. The paper's figure goes to 12,800.
 SAMPLES = (16, 64, 256, 640, 1600, 3200)
 
@@ -36,8 +36,10 @@ SAMPLES = (16, 64, 256, 640, 1600, 3200)
 def scaled(recipe: Config, samples: int) -> Config:
     """The recipe with so many problems, each once, in its own batches and its own proportions.
 
-    InputError where they are too few for one step of each stage.
+    InputError where they are too few for one step of each stage, or more than are drawn at once.
     """
+    if samples > MOST - HELDOUT:
+        raise InputError(f"{samples} problems are too many: give {MOST - HELDOUT} at most.")
     batch = min(recipe.batch, samples)
     if recipe.method == "sft+grpo":
         share = recipe.sft_samples / recipe.samples
@@ -66,15 +68,19 @@ def measure(
     """Train and measure every point, the base first (0 samples); each is given as it is made."""
     chosen = ProblemSet(task, split, n, 0)
     exam = Exam.of(chosen, chosen.problems(), Decoding(temperature=0.0, seed=0), RUNS / EVAL)
-    yield _point(0, zoo.card_for("tiny-base"), chosen, exam)
     known = recipes()
-    for size in samples:
-        for stage in stages:
-            file = runs / f"{task}-{stage}-{size}.json"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            scaled(Config.read(known[f"{task}-{stage}"]), size).save(file)
-            run = retrain(file, runs)
-            yield _point(size, zoo.card_for(str(run.final)), chosen, exam)
+    asked = [
+        (size, f"{task}-{stage}-{size}", scaled(Config.read(known[f"{task}-{stage}"]), size))
+        for size in samples
+        for stage in stages
+    ]  # all of them first: a size that cannot be is told before hours are spent
+    yield _point(0, zoo.card_for("tiny-base"), chosen, exam)
+    runs.mkdir(parents=True, exist_ok=True)
+    for size, name, config in asked:
+        file = runs / f"{name}.json"
+        config.save(file)
+        run = retrain(file, runs)
+        yield _point(size, zoo.card_for(str(run.final)), chosen, exam)
 
 
 def _point(samples: int, card: zoo.Card, chosen: ProblemSet, exam: Exam) -> dict[str, Any]:
@@ -110,17 +116,19 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("-n", type=int, default=1000, help="problems measured on")
     parser.add_argument("--runs", type=Path, default=RUNS / "efficiency", help="where the runs lie")
-    parser.add_argument("--out", type=Path, default=FOUND, help="a JSON file; a picture beside it")
+    parser.add_argument("--out", type=Path, help="a JSON file; a picture beside it")
     args = parser.parse_args(argv)
     split = args.split or SPLITS[args.task][-1]
+    out = args.out or ROOT / "assets" / f"efficiency-{args.task}-{split}.json"
     found: list[dict[str, Any]] = []
     points = measure(args.task, split, args.samples, args.stages, args.n, args.runs.resolve())
     try:
         for point in points:
             found.append(point)
             about = {"task": args.task, "split": split, "points": found}
-            replace(args.out, json.dumps(about, indent=1) + "\n")
-            replace(args.out.with_suffix(".svg"), drawn(found))
+            replace(out.with_suffix(".part"), json.dumps(about, indent=1) + "\n")
+        out.with_suffix(".part").replace(out)  # what was measured before stands until then
+        replace(out.with_suffix(".svg"), drawn(found))
     except StudioError as error:
         print(error, file=sys.stderr)
         return 2

@@ -155,7 +155,7 @@ class Engine:
                 base = self._base_of(folder, facts, run)
                 if not (plan := self._make_room(card, facts, run, base)).wait:
                     break
-                yield Progress("Waiting for memory: other conversations use what is here …")
+                yield Progress("Waiting for memory: this one answers when another has ended …")
                 if stop.wait(POLL_SECONDS):
                     return
             seat.beside = plan.beside

@@ -1,7 +1,7 @@
 """Accuracy of a checkpoint on a task: strict and lenient, with intervals, per question kind.
 
-Strict is what the paper counts: right inside ``<answer>``. Lenient is right anyhow: a bare
-answer counts. Knows policies and problems; writes nothing. rft.exam keeps what is answered.
+Strict is right inside ``<answer>``, as GRPO is rewarded. Lenient is right anyhow: a bare answer
+counts. Knows policies and problems; writes nothing. rft.exam keeps what is answered.
 """
 
 from __future__ import annotations
@@ -103,22 +103,16 @@ def answer(
     batch: int,
     *,
     prompt: Callable[[TaskName, str], str] = prompt_for,
-    said: Callable[[Sequence[Verdict]], None] | None = None,
-    stop: threading.Event | None = None,
 ) -> list[Verdict]:
     """Ask every problem once; the verdicts are in the problems' order.
 
-    ``prompt`` makes the text from task and question; ``said`` is called after each batch with
-    the verdicts so far. Once ``stop`` is set, the verdicts of whole batches are returned, so
-    that no reply counts as wrong that was cut short.
+    ``prompt`` makes the text from task and question.
     """
     asked = [[Turn("user", prompt(p.task, p.question), p.images)] for p in problems]
     seeds = [(decoding.seed or 0) + place for place in range(len(problems))]
     found: dict[int, Verdict] = {}
-    for texts in batched(policy, batch)(asked, decoding, seeds, stop or threading.Event()):
+    for texts in batched(policy, batch)(asked, decoding, seeds, threading.Event()):
         found |= {place: Verdict(problems[place], parse(text)) for place, text in texts.items()}
-        if said is not None:
-            said([found[place] for place in sorted(found)])
     return [found[place] for place in sorted(found)]
 
 

@@ -16,7 +16,7 @@ from rft.errors import InputError
 from rft.run import Run
 from rft.series import number
 from rft.tasks import TASKS
-from rft.types import Stage
+from rft.types import Measure, Stage
 
 #: Runs that started from runs: how far back the first start is looked for.
 _GENERATIONS = 16
@@ -49,7 +49,7 @@ def card(run: Run) -> Card:
         size="",
         where=str(run.final),
         family="",
-        measured=_measured(run.before(), run.after()),
+        measured=_measured(run.before(), run.after(), config.measure),
         note=_note(config),
         run=True,
     )
@@ -103,12 +103,12 @@ def _note(config: Config) -> str:
 
 
 def _measured(
-    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, measure: Measure
 ) -> dict[str, str | float]:
-    """Strict accuracy on the held-out problems before and after, with intervals, and how many."""
+    """Accuracy on the held-out problems before and after, with intervals, and how many."""
     told: dict[str, str | float] = {}
     for name, report in (("Before", before), ("After", after)):
-        share = (report or {}).get("strict")
+        share = (report or {}).get(measure)
         if not isinstance(share, Mapping):
             continue
         rate, low, high = (number(share.get(key)) for key in ("rate", "low", "high"))

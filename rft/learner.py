@@ -59,8 +59,10 @@ def start_folder(config: Config, folder: Path) -> Path:
     made = folder / "start"
     if (made / "config.json").is_file():
         return made
+    draft = folder / "start.part"
+    shutil.rmtree(draft, ignore_errors=True)
     if config.checkpoint == "tiny":
-        return tiny.build(made, config.seed)
+        return tiny.build(draft, config.seed).rename(made)
     card = zoo.card_for(config.checkpoint)
     found = zoo.folder_of(card)
     if found is None:
@@ -70,8 +72,6 @@ def start_folder(config: Config, folder: Path) -> Path:
     if not checkpoint.is_adapter(found):
         return found
     print(f"{card.title} is an adapter: merging it into its base.", flush=True)
-    draft = folder / "start.part"
-    shutil.rmtree(draft, ignore_errors=True)
     loaded = load_model(found, device="cpu")
     loaded.model.save_pretrained(draft)
     loaded.processor.tokenizer.save_pretrained(draft)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from rft.scenes import Split, counting, spatial, structure, writing
 from rft.scenes.board import View
-from rft.tasks import prompt_for
+from rft.tasks import completion_of, prompt_for
 from rft.types import Problem, TaskName
 
 SIZES = (112, 112, 140, 224)  #: pixels a side, as uploads differ
@@ -44,11 +44,6 @@ class Lesson:
     def words(self) -> int:
         """The length in words: what sorting by length needs to know."""
         return len(self.prompt.split()) + len(self.completion.split())
-
-
-def completion_of(problem: Problem) -> str:
-    """The paper's CoT-SFT target for a problem (section 3.1): reasoning, then the answer."""
-    return f"<think>\n{problem.cot}\n</think>\n<answer>\n{problem.answer}\n</answer>"
 
 
 def posed(rng: random.Random, task: TaskName, *, shifted: bool) -> tuple[Problem, Draw]:

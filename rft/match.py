@@ -23,8 +23,9 @@ from rft.errors import InputError, StudioError
 from rft.exam import EVAL
 from rft.journal import replace
 from rft.problemset import ProblemSet, read
+from rft.prompts import tagged
 from rft.runs import sweep
-from rft.types import Decoding, Problem, Stage
+from rft.types import Decoding, Problem, Stage, TaskName
 from rft.work import Work
 from rft.zoo import Card
 
@@ -153,7 +154,7 @@ def create(
     now = time.time()
     record = {
         "title": chosen.title, "created": now, "set": chosen.record(), "decoding": asdict(decoding),
-        "visitor": visitor, "cards": [_pane(card) for card in cards],
+        "visitor": visitor, "cards": [_pane(card, chosen.task) for card in cards],
     }  # fmt: skip
     name = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-set-{secrets.token_hex(4)}"
     draft = root / f".new-{name}"
@@ -196,9 +197,10 @@ def find(root: Path, id: object) -> Match:
     raise InputError("That evaluation is no longer there: choose one of the list.")
 
 
-def _pane(card: Card) -> dict[str, Any]:
+def _pane(card: Card, task: TaskName) -> dict[str, Any]:
     return {"id": card.id, "title": card.title, "stage": card.stage, "size": card.size,
-            "served": card.endpoint is not None, "reported": dict(card.reported)}  # fmt: skip
+            "served": card.endpoint is not None, "reported": dict(card.reported),
+            "tagged": tagged(card, task)}  # fmt: skip
 
 
 def stage_of(pane: dict[str, Any]) -> Stage | None:

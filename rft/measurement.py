@@ -25,9 +25,10 @@ from rft.exam import EVAL, Exam, sit
 from rft.journal import replace
 from rft.paired import compare
 from rft.problemset import ProblemSet, from_folder
+from rft.run import ROOT as RUNS
 from rft.scenes import Split
 from rft.tasks import TASKS
-from rft.types import Decoding, TaskName
+from rft.types import Decoding, Measure, TaskName
 
 
 def command(argv: list[str]) -> int:
@@ -45,7 +46,9 @@ def command(argv: list[str]) -> int:
     parser.add_argument(
         "--all", action="store_true", help="the bundled ones on all splits, for the README"
     )
-    parser.add_argument("--split", choices=get_args(Split), default="id")
+    parser.add_argument(
+        "--split", choices=get_args(Split), help="default: id, or --data's test split"
+    )
     parser.add_argument("-n", type=int, default=1000, help="number of problems")
     parser.add_argument("--seed", type=int, default=0, help="which problems")
     parser.add_argument("--data", type=Path, help="a data folder to take problems from instead")
@@ -61,12 +64,15 @@ def command(argv: list[str]) -> int:
         help="a zoo file of your own (default: RFT_ZOO)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("runs") / EVAL,
+        "--out", type=Path, default=RUNS / EVAL,
         help="folder for reports and answers; of one checkpoint also a JSON file (default: runs/eval)",
     )  # fmt: skip
     args = parser.parse_args(argv)
     if not args.all and not (args.checkpoints and args.task):
         parser.error("name a --checkpoint and a --task, or --all")
+    one = ("checkpoints", "task", "split", "data", "batch", "temperature")
+    if args.all and (other := [name for name in one if getattr(args, name)]):
+        parser.error(f"--all asks the bundled ones in its own way: leave out {', '.join(other)}")
     try:
         return _run_all(args) if args.all else _run(args)
     except StudioError as error:
@@ -83,9 +89,9 @@ def _run(args: argparse.Namespace) -> int:
         temperature=args.temperature, max_new_tokens=args.max_new_tokens, seed=args.seed
     )
     if args.data is not None:
-        set, problems = from_folder(args.data, args.task, args.n, args.seed)
+        set, problems = from_folder(args.data, args.task, args.n, args.seed, split=args.split)
     else:
-        set = ProblemSet(args.task, args.split, args.n, args.seed)
+        set = ProblemSet(args.task, args.split or "id", args.n, args.seed)
         problems = list(set.problems())
     exam = Exam.of(set, problems, decoding, file.parent if file else args.out, args.batch)
     # Before any model: a prompt file that cannot be used is told at once.
@@ -96,16 +102,19 @@ def _run(args: argparse.Namespace) -> int:
         print(file=sys.stderr)
         print(f"{card.title}: {TASKS[args.task].title}, {set.title}")
         print(table(found))
-        about = {"checkpoint": card.id, "task": args.task, "split": set.split, "n": len(problems),
+        about = {"checkpoint": card.id, "task": args.task, "split": set.split or args.split or "",
+                 "data": str(args.data or ""), "n": len(problems),
                  "seed": args.seed, "decoding": asdict(decoding), "first_prompt": prompt}  # fmt: skip
-        out = file or args.out / f"{_name(card, set, decoding)}.json"
+        out = file or args.out / f"{_name(card, exam)}.json"
         out.parent.mkdir(parents=True, exist_ok=True)
         replace(out, json.dumps({**about, **found}, indent=1) + "\n")
         print(f"Written to {out}.\n")
         reports.append(found)
+    # As on the page: strict, unless one of them was not asked for tags.
+    fair: Measure = "strict" if all(prompts.tagged(c, args.task) for c in cards) else "lenient"
     for one, other in combinations(range(len(cards)), 2):
         names = cards[one].title, cards[other].title
-        print(compare(reports[one], reports[other], names=names).sentence)
+        print(compare(reports[one], reports[other], fair, names).sentence)
     return 0
 
 
@@ -121,14 +130,20 @@ def _run_all(args: argparse.Namespace) -> int:
     return 0
 
 
-def _name(card: zoo.Card, set: ProblemSet, decoding: Decoding) -> str:
+def _name(card: zoo.Card, exam: Exam) -> str:
     """Says all that decides the report; what is not usual, as a few letters."""
-    where = card.id.strip("/").replace("/", "--")
+    where, set = card.id.strip("/").replace("/", "--"), exam.set
     usual = Decoding(temperature=0.0)
-    other = [set.own] * bool(set.own)
-    if (asked := deciding(decoding)) != deciding(usual):
-        other.append(blake2s(json.dumps(asked).encode(), digest_size=3).hexdigest())
+    other = []
+    if set.own:  # two folders of one name are two sets
+        other += [set.own, _letters(b"".join(exam.shown))]
+    if (asked := deciding(exam.decoding)) != deciding(usual):
+        other.append(_letters(json.dumps(asked).encode()))
     return "-".join([where, set.task, set.split or "own", str(set.n), str(set.seed), *other])
+
+
+def _letters(of: bytes) -> str:
+    return blake2s(of, digest_size=3).hexdigest()
 
 
 def _counter(n: int) -> Callable[[Sequence[Verdict], int], None]:

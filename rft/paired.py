@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from rft.errors import InputError
 from rft.evaluate import wilson
-
-Measure = Literal["strict", "lenient"]
+from rft.types import Measure
 
 #: Below this p the sentence says "more than chance".
 SIGNIFICANT = 0.05
@@ -179,21 +178,25 @@ def _sentence(
     p: float, bounds: tuple[float, float], names: tuple[str, str],
 ) -> str:  # fmt: skip
     n = both + only_before + only_after + neither
-    points = 100 * (only_after - only_before) / n
-    told = (
-        f"{_right(both + only_before, n)} {names[0]}, {_right(both + only_after, n)} {names[1]}: "
-        f"{points:+.1f} points (95% interval {100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f}). "
-    )
-    flips = only_before + only_after
-    if flips == 0:
-        return told + "No problem changed."
+    first, second = _right(both + only_before, n), _right(both + only_after, n)
+    points, low, high = (100 * share for share in ((only_after - only_before) / n, *bounds))
     chance = f"McNemar's exact p {'< 0.0001' if p < 0.0001 else f'= {p:.2g}'}"
     verdict = "more than chance explains" if p < SIGNIFICANT else "no more than chance explains"
     if names == ("before", "after"):
-        what = f"{only_after} turned right, {only_before} turned wrong"
+        told = f"{first} before, {second} after: {points:+.1f} points (95% interval {low:+.1f} to {high:+.1f})."
+        what, same = f"{only_after} turned right, {only_before} turned wrong", "No problem changed."
     else:
-        what = f"{only_after} only {names[1]} has right, {only_before} only {names[0]}"
-    return f"{told}{what}: {verdict} ({chance})."
+        told = f"{names[0]} has {first} right, {names[1]} {second}: {_ahead(points, low, high, names)}."
+        what = f"Only {names[1]} is right on {only_after}, only {names[0]} on {only_before}"
+        same = "Both are right on the same problems."
+    return f"{told} {f'{what}: {verdict} ({chance}).' if only_before + only_after else same}"
+
+
+def _ahead(points: float, low: float, high: float, names: tuple[str, str]) -> str:
+    if points < 0:
+        points, low, high, names = -points, -high, -low, (names[1], names[0])
+    lead = f"{names[1]} is ahead by {points:.1f} points" if points else "neither is ahead"
+    return f"{lead} (95% interval {low:+.1f} to {high:+.1f})"
 
 
 def _right(right: int, n: int) -> str:

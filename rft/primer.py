@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,13 @@ from torch.utils.data import Dataset
 from transformers import Qwen2VLForConditionalGeneration, Trainer, TrainingArguments, set_seed
 
 from rft.calls import FUNCTIONS
+from rft.claim import claim
 from rft.curriculum import WIDE
 from rft.errors import InputError, StudioError
 from rft.journal import replace
 from rft.learner import describe
 from rft.lessons import SIZES, noisy
+from rft.machine import one_gpu
 from rft.processor import QwenVLProcessor, load_processor
 from rft.scenes import counting, spatial, structure, writing
 from rft.scenes.board import View
@@ -155,17 +158,24 @@ class Primer(nn.Module):
 def prime(folder: Path, steps: int, batch: int, seed: int = 0) -> Path:
     """A tiny checkpoint in ``folder`` whose tower has been primed; goes on where it was killed.
 
-    InputError where the folder was begun with other numbers.
+    It holds the folder and the device meanwhile, as a run does. InputError where the folder was
+    begun with other numbers, or is under way in another process.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    with claim(folder):
+        return _prime(folder, steps, batch, seed)
+
+
+def _prime(folder: Path, steps: int, batch: int, seed: int) -> Path:
     final, record = folder / "final", folder / "primer.json"
     asked = {"steps": steps, "batch": batch, "seed": seed, "heads": Primer.VERSION}
-    folder.mkdir(parents=True, exist_ok=True)
     if not record.exists():
         replace(record, json.dumps(asked) + "\n")
     if (begun := json.loads(record.read_text())) != asked:
         raise InputError(f"{folder} was begun with {begun}: name another folder for {asked}.")
     if final.is_dir():
         return final
+    one_gpu()
     start = build(folder / "start", seed=seed)
     model = Qwen2VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
     set_seed(seed)
@@ -196,6 +206,7 @@ def prime(folder: Path, steps: int, batch: int, seed: int = 0) -> Path:
     last = newest_checkpoint(folder, remove=True)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     draft = folder / "final.part"
+    shutil.rmtree(draft, ignore_errors=True)
     model.save_pretrained(draft)
     describe(start, draft)
     draft.rename(final)

@@ -93,14 +93,18 @@ def read(record: Any) -> ProblemSet:
 
 
 def from_folder(
-    path: Path, task: TaskName, n: int, seed: int, name: str = ""
+    path: Path, task: TaskName, n: int, seed: int, name: str = "", split: str | None = None
 ) -> tuple[ProblemSet, list[Problem]]:
     """``n`` problems of a task from somebody's data folder, kinds in proportion.
 
-    Its test split goes before others. InputError names the rows that cannot be used.
+    Without a ``split``, a test split goes before others. InputError names the rows that cannot
+    be used, or the splits there are.
     """
     by_split = files_of(path, task)
-    split = next((split for split in by_split if split != "train"), None)
-    problems = load(path, task, split or next(iter(by_split), None))
+    if split is not None and split not in by_split:
+        there = ", ".join(by_split) or "none"
+        raise InputError(f"{path.name} has no split {split!r} of {task}. Those there are: {there}.")
+    test = next((other for other in by_split if other != "train"), None)
+    problems = load(path, task, split or test or next(iter(by_split), None))
     chosen = named_apart(pick(problems, min(n, len(problems)), seed))
-    return ProblemSet(task, "", len(chosen), seed, name or path.name), chosen
+    return ProblemSet(task, "", len(chosen), seed, name or path.resolve().name), chosen

@@ -45,9 +45,18 @@ def prompt(card: zoo.Card, task: TaskName | None, question: str, kind: AnswerKin
     own = instruction(card, task)
     if own is not None:
         return prompt_for(task, question, answer_kind=kind, instruction=own.text)
-    if task == "counting" and card.stage == "base" and not 0 < card.parameters < _TINY_PARAMETERS:
+    if not tagged(card, task):
         return f"{question} {NUMERALS}"
     return prompt_for(task, question, answer_kind=kind)
+
+
+def tagged(card: zoo.Card, task: TaskName) -> bool:
+    """Whether its prompt asks the card for tags: where it does not, an answer without them is
+    as right."""
+    if card.stage == "ans-sft":
+        return False
+    bare = task == "counting" and card.stage == "base"
+    return not bare or 0 < card.parameters < _TINY_PARAMETERS or instruction(card, task) is not None
 
 
 def instruction(card: zoo.Card, task: TaskName | None) -> Instruction | None:

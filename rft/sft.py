@@ -20,11 +20,11 @@ from rft.curriculum import curriculum
 from rft.errors import InputError
 from rft.images import open_image
 from rft.learner import Learner
-from rft.lessons import Lesson, completion_of
+from rft.lessons import Lesson
 from rft.order import passes, per_pass
 from rft.pace import CHECKPOINTED
 from rft.policy import structure
-from rft.tasks import prompt_for
+from rft.tasks import completion_of, prompt_for
 from rft.types import Problem
 
 #: Batches within which lessons are sorted by length, so that a batch holds little padding.

@@ -166,7 +166,8 @@ class Session:
         self._phase(stage, step)
 
     def _is_best(self, step: int) -> bool:
-        noted = {line["step"]: line["strict"] for line in self.run.heldout() if line["step"]}
+        lines, measure = self.run.heldout(), self.config.measure
+        noted = {line["step"]: line[measure] for line in lines if line["step"]}
         return all(noted[step] > right for other, right in noted.items() if other != step)
 
     def _note(self, found: Sequence[evaluate.Verdict], step: int) -> None:

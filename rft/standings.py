@@ -143,4 +143,5 @@ def markdown(found: Sequence[Standing]) -> str:
             f"{one.share.rate:.1%} [{100 * low:.1f}, {100 * high:.1f}] | {one.anyhow / one.n:.1%} | "
             f"{credit} | {true} | {paper} |"
         )
+    lines += ["", "ANS-SFT is taught no tag: its answers count as right with or without one."]
     return "\n".join(lines) + "\n"

@@ -15,7 +15,7 @@ from typing import Literal
 
 from rft.calls import FUNCTIONS
 from rft.rewards import Rubric
-from rft.types import TaskName
+from rft.types import Problem, TaskName
 
 #: What sort of answer is asked for: the second and third of structure, the rest of free questions.
 AnswerKind = Literal["auto", "choice", "number", "points", "box", "grasp", "trajectory"]
@@ -148,6 +148,11 @@ def _closing(task: TaskName, question: str, answer_kind: AnswerKind) -> str:
         return _TRANSFORM
     chooses = answer_kind == "choice" or (answer_kind == "auto" and is_choice(question))
     return _CHOOSE if chooses else _CALCULATE
+
+
+def completion_of(problem: Problem) -> str:
+    """The paper's CoT-SFT target for a problem (section 3.1): reasoning, then the answer."""
+    return f"<think>\n{problem.cot}\n</think>\n<answer>\n{problem.answer}\n</answer>"
 
 
 def trained_instruction(text: str) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 from rft import machine
 from rft.config import Config
-from rft.dataset import bundled
+from rft.dataset import HELDOUT, bundled
 from rft.errors import InputError, StudioError, disk_full
 from rft.journal import replace
 from rft.run import Run
@@ -146,7 +146,7 @@ def command(argv: list[str]) -> int:
         "--config", type=Path, help="a config (JSON; see assets/recipes) to make the folder with"
     )
     parser.add_argument("--split", default="train", help="with --config: scenes to train on")
-    parser.add_argument("--heldout", type=int, default=200, help="with --config: unseen scenes")
+    parser.add_argument("--heldout", type=int, default=HELDOUT, help="with --config: unseen scenes")
     args = parser.parse_args(argv)
     try:
         if args.config is not None:

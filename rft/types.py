@@ -14,6 +14,9 @@ from PIL import Image
 TaskName = Literal["counting", "structure", "spatial"]
 Stage = Literal["base", "ans-sft", "cot-sft", "zero", "sft+grpo"]
 
+#: What counts as right: an answer inside its tag, or one with or without it.
+Measure = Literal["strict", "lenient"]
+
 #: An image is kept as the path of a file that passed the image gate, or decoded.
 Picture = Path | Image.Image
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from app import beside
 from app.abreast import Part, abreast
-from app.comparison import FEWEST, MOST, Comparisons
+from app.comparison import Comparisons
+from app.contenders import FEWEST, MOST, chosen, placed
 from app.conversation import Ask, Conversation, Exchange, Said, Terms
 from app.examples import EXAMPLES, example
 from app.gallery import Gallery
@@ -25,7 +26,7 @@ from app.store import Store
 from rft import zoo
 from rft.engine import Engine
 from rft.errors import InputError
-from rft.types import Decoding, Turn
+from rft.types import Decoding, TaskName, Turn
 
 SHORT = Decoding(seed=0, max_new_tokens=24)
 LONG = Decoding(seed=0, max_new_tokens=2000)
@@ -50,6 +51,10 @@ def endless(tiny: Path) -> zoo.Card:
     return zoo.card_for(str(tiny))
 
 
+def usual(them: Comparisons, task: TaskName | None = "counting") -> list[zoo.Card]:
+    return chosen(them.room, {}, task)
+
+
 def ends(made: Conversation) -> list[str]:
     return [exchange.said.end for exchange in made.exchanges]
 
@@ -64,7 +69,7 @@ def whole(them: Comparisons, made: Conversation, decoding: Decoding = SHORT) -> 
 
 
 def test_both_answer_and_are_judged(them: Comparisons) -> None:
-    cards = them.lineup(None, "counting")
+    cards = usual(them)
     assert [card.id for card in cards] == ["tiny-base", "tiny-counting-cot-sft"]
     problem = example("counting-id").problem
     made = them.ask_problem(cards, problem)
@@ -79,7 +84,7 @@ def test_both_answer_and_are_judged(them: Comparisons) -> None:
 
 
 def test_a_slow_one_does_not_pace_a_fast_one(them: Comparisons, endless: zoo.Card) -> None:
-    fast, stop = them.lineup(None, "counting")[0], threading.Event()
+    fast, stop = usual(them)[0], threading.Event()
     for part in (Part(endless, TURNS), Part(fast, TURNS)):  # once, so that both are in memory
         *_, _ = abreast(them.room.engine, [part], SHORT, threading.Event())
     before = None
@@ -91,7 +96,7 @@ def test_a_slow_one_does_not_pace_a_fast_one(them: Comparisons, endless: zoo.Car
 
 
 def test_one_that_fails_lets_the_other_finish(them: Comparisons, tmp_path: Path) -> None:
-    good = them.lineup(None, "counting")[0]
+    good = usual(them)[0]
     gone = replace(good, id="gone", title="Gone", where=str(tmp_path / "gone"))
     parts = [Part(gone, TURNS), Part(good, TURNS)]
     *_, last = abreast(them.room.engine, parts, SHORT, threading.Event())
@@ -100,7 +105,7 @@ def test_one_that_fails_lets_the_other_finish(them: Comparisons, tmp_path: Path)
 
 
 def test_one_that_cannot_be_asked_says_why_in_its_pane(them: Comparisons) -> None:
-    good, far = them.lineup(None, "counting")[0], them.room.card("qwen2-vl-2b")
+    good, far = usual(them)[0], them.room.card("qwen2-vl-2b")
     made = them.ask([far, good], "How many?", [], "counting")
     assert made.exchanges[0].said.end == "error" and made.exchanges[0].said.note
     assert ends(whole(them, made))[1] in ("eos", "length")
@@ -120,7 +125,7 @@ def test_one_that_goes_before_its_turn_says_so_and_the_other_answers(
 def test_a_bug_in_one_surfaces_when_the_others_have_ended(
     them: Comparisons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = them.lineup(None, "counting")[0]
+    good = usual(them)[0]
     parts = [Part(good, (Turn("user", 7),)), Part(them.room.card("tiny-counting-cot-sft"), TURNS)]  # type: ignore[arg-type]
     last: tuple[Said, ...] = ()
     with pytest.raises((TypeError, AttributeError)):
@@ -130,7 +135,7 @@ def test_a_bug_in_one_surfaces_when_the_others_have_ended(
 
 
 def test_stop_ends_all_within_a_token(them: Comparisons, endless: zoo.Card) -> None:
-    card = them.lineup(None, "counting")[0]
+    card = usual(them)[0]
     stop = threading.Event()
     stopped_at: tuple[Said, ...] = ()
     last: tuple[Said, ...] = ()
@@ -148,7 +153,7 @@ def test_stop_ends_all_within_a_token(them: Comparisons, endless: zoo.Card) -> N
 
 
 def test_who_goes_away_stops_it_and_what_came_is_kept(them: Comparisons, endless: zoo.Card) -> None:
-    made = them.ask([endless, them.lineup(None, "counting")[0]], "How many?", [], None)
+    made = them.ask([endless, usual(them)[0]], "How many?", [], None)
     with closing(them.write(made.id, LONG)) as stream:  # type: ignore[type-var]
         for grown in stream:
             if grown.exchanges[0].said.tokens > 4:
@@ -159,7 +164,7 @@ def test_who_goes_away_stops_it_and_what_came_is_kept(them: Comparisons, endless
 
 
 def test_stopped_in_the_queue(them: Comparisons) -> None:
-    made = them.ask(them.lineup(None, "counting"), "How many?", [], None)
+    made = them.ask(usual(them), "How many?", [], None)
     with pytest.raises(InputError):
         them.free(made.id)
     assert ends(them.stop(made.id)) == ["stop", "stop"]
@@ -168,7 +173,7 @@ def test_stopped_in_the_queue(them: Comparisons) -> None:
 
 
 def test_a_pane_goes_on_in_chat(them: Comparisons) -> None:
-    cards = them.lineup(None, "counting")
+    cards = usual(them)
     made = them.ask_problem(cards, example("counting-id").problem)
     with pytest.raises(InputError):
         them.to_chat(them.room.store.new(), made.id, 0)  # nobody has written it yet
@@ -176,7 +181,8 @@ def test_a_pane_goes_on_in_chat(them: Comparisons) -> None:
     chat = them.to_chat(them.room.store.new(), made.id, 1)
     assert chat.last is not None
     assert chat.last.said == made.exchanges[1].said and chat.last.ask.gold
-    assert them.room.open(chat.id) == chat
+    assert not chat.last.ask.anew and them.to_chat(chat, made.id, 0).exchanges[1].ask.anew
+    assert len(them.room.open(chat.id).exchanges) == 2
     assert [them.room.store.picture(chat.id, n).is_file() for n in chat.last.ask.images] == [True]
     with pytest.raises(InputError):
         them.to_chat(chat, made.id, 7)
@@ -185,24 +191,57 @@ def test_a_pane_goes_on_in_chat(them: Comparisons) -> None:
 
 
 def test_panes_are_chosen_within_bounds(them: Comparisons, endless: zoo.Card) -> None:
-    cards = them.lineup(None, "counting")
-    assert len(them.lineup(["gone", "tiny-base"], "structure")) == FEWEST  # the task's own
-    more = them.placed(cards, len(cards), endless.id)
-    assert [card.id for card in them.lineup([card.id for card in more], None)][-1] == endless.id
+    cards = usual(them)
+    more = placed(them.room, cards, len(cards), endless.id)
+    kept = {"cards": {"counting": [card.id for card in more], "structure": ["gone", "tiny-base"]}}
+    assert chosen(them.room, kept, "counting") == more
+    assert chosen(them.room, kept, "structure") == usual(them, "structure") == cards
     with pytest.raises(InputError, match="another pane"):
-        them.placed(cards, 1, "tiny-base")
+        placed(them.room, cards, 1, "tiny-base")
     with pytest.raises(InputError, match="most"):
-        them.placed([*more, them.room.card("qwen2-vl-2b")], MOST, "qwen2-vl-7b")
+        placed(them.room, [*more, them.room.card("qwen2-vl-2b")], MOST, "qwen2-vl-7b")
     theirs = replace(them, room=replace(them.room, host=Host(public=True)))
     with pytest.raises(InputError, match="public"):
-        theirs.placed(cards, 1, endless.id)
+        placed(theirs.room, cards, 1, endless.id)
+
+
+def test_what_differs_is_marked_in_the_panes_veiled_or_not(them: Comparisons) -> None:
+    cards, ask = usual(them), Ask("How many?", "How many?", (), "counting")
+    told = "<think>There are {0} red cubes.</think><answer>{0}</answer>"
+    said = [Said(told.format(n + 2), "eos", card.id, tokens=9) for n, card in enumerate(cards)]
+    made = Conversation("x" * 22, tuple(Exchange(ask, one) for one in said))
+    for drawn in (
+        beside.panes(cards, made, [None] * 2, MOST, FEWEST, NO_IMAGES),
+        beside.veiled(made, NO_IMAGES),
+    ):
+        for pane, number in zip(drawn.split('<section class="pane')[1:], ("2", "3"), strict=True):
+            assert f'<mark class="odd">{number}</mark>' in pane
+    alike = replace(made, exchanges=made.exchanges[:1] * 2)
+    assert 'class="odd"' not in beside.panes(cards, alike, [None] * 2, MOST, FEWEST, NO_IMAGES)
+
+
+def test_the_usual_are_a_base_and_what_was_made_of_it(
+    them: Comparisons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, *_ = cards = [replace(card, task=None, stage="base") for card in usual(them)[:1]]
+    small = [
+        replace(base, id=f"small-{stage}", task="spatial", stage=stage)
+        for stage in ("ans-sft", "cot-sft", "sft+grpo", "zero")
+    ]
+    large = [replace(card, id=f"large-{card.id}", size="2B") for card in (base, small[3])]
+    monkeypatch.setattr(Room, "cards", lambda _: [*cards, *large, *small])
+    them.room.zoo_file = None
+    names = [card.id for card in usual(them, "spatial")]
+    assert names == [base.id, "small-zero", "small-sft+grpo"]
+    monkeypatch.setattr(Room, "cards", lambda _: [*cards, *large])
+    assert [card.id for card in usual(them, "spatial")] == [card.id for card in large]
 
 
 def test_gold_answers_are_checked(them: Comparisons) -> None:
-    cards = them.lineup(None, "counting")
+    cards = usual(them)
     with pytest.raises(InputError, match="integer"):
         them.ask(cards, "How many?", [], "counting", "two")
-    with pytest.raises(InputError, match="choose the task"):
+    with pytest.raises(InputError, match="choose one of these tasks"):
         them.ask(cards, "How many?", [], None, "2")
     for item in EXAMPLES:  # those of the examples are faultless
         made = them.ask_problem(cards, item.problem)
@@ -212,7 +251,7 @@ def test_gold_answers_are_checked(them: Comparisons) -> None:
 
 def test_what_a_model_wrote_is_inert(them: Comparisons) -> None:
     bad = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-    cards = them.lineup(None, "counting")
+    cards = usual(them)
     said = [
         Said(f"<think>{bad}</think><answer>{bad}{n}</answer>", "eos", card.id, bad, tokens=3)
         for n, card in enumerate(cards)
@@ -226,7 +265,7 @@ def test_what_a_model_wrote_is_inert(them: Comparisons) -> None:
 
 
 def test_what_an_answer_points_at_is_drawn_in_its_pane_veiled_or_not(them: Comparisons) -> None:
-    cards = them.lineup(None, None)
+    cards = usual(them, None)
     ask = Ask("Where is the cup?", "Where is the cup?", ("a.png",))
     told = ("[(161, 119)]", "On the table.")
     said = [
@@ -245,7 +284,7 @@ def test_what_an_answer_points_at_is_drawn_in_its_pane_veiled_or_not(them: Compa
 
 
 def test_several_samples_by_the_same_seeds(them: Comparisons) -> None:
-    cards = them.lineup(None, "counting")
+    cards = usual(them)
     problem = example("counting-id").problem
     terms = Terms(seed=7, temperature=1.0, samples=3)
     *_, made = them.write(them.ask_problem(cards, problem, terms=terms).id)
@@ -285,7 +324,7 @@ def test_a_missing_checkpoint_is_not_looked_for_at_every_sample(
 
 
 def test_blind_hides_who_is_who_until_the_vote(them: Comparisons, tmp_path: Path) -> None:
-    cards = them.lineup(None, "counting")
+    cards = usual(them)
     far = them.room.card("qwen2-vl-2b")
     asked = them.ask([*cards, far], "How many?", [], "counting", "3", terms=Terms(blind=True))
     made = whole(them, asked)
@@ -323,7 +362,7 @@ def test_blind_hides_who_is_who_until_the_vote(them: Comparisons, tmp_path: Path
 
 
 def test_the_order_is_shuffled(them: Comparisons) -> None:
-    cards = them.lineup(None, "counting")
+    cards = usual(them)
     orders = set()
     for _ in range(40):
         made = them.ask(cards, "How many?", [], None, terms=Terms(blind=True))
@@ -333,7 +372,7 @@ def test_the_order_is_shuffled(them: Comparisons) -> None:
 
 
 def test_names_that_were_asked_for_end_the_voting(them: Comparisons) -> None:
-    cards = them.lineup(None, "counting")
+    cards = usual(them)
     made = whole(them, them.ask(cards, "How many?", [], None, terms=Terms(blind=True)))
     them.reveal(made.id)
     assert not them.veiled(them.open(made.id))

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from rft import data
-from rft.data import holdout, load, pick, write
+from rft.data import load, pick, write
 from rft.errors import InputError
 from rft.records import read, strip_prompt, thought, unwrap
 from rft.scenes import SPLITS, make
@@ -412,14 +412,6 @@ def test_a_pick_is_deterministic_nested_and_stratified():
     for k in (0, -1, 101):
         with pytest.raises(InputError, match=f"pick {k} of 100"):
             pick(problems, k, 0)
-
-
-def test_a_holdout_shares_no_image_with_the_rest():
-    problems = [problem(n, image=Path(f"{n // 3}.png")) for n in range(30)]
-    rest, held = holdout(problems, 4, seed=0)
-    assert len(held) == 4 and rest
-    assert not {p.images for p in rest} & {p.images for p in held}
-    assert {p.id for p in rest} | {p.id for p in held} < {p.id for p in problems}
 
 
 # The command

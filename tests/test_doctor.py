@@ -17,6 +17,7 @@ from rft.signs import JUDGES, no_spread
 
 CONFIG = Config(checkpoint="tiny-base", method="grpo", steps=100, beta=0.04)
 SFT = Config(checkpoint="tiny-base", method="cot-sft", sft_steps=100)
+BARE = Config(checkpoint="tiny-base", method="ans-sft", sft_steps=100)
 
 
 def lines(steps: int, seed: int = 0, **curves: Callable[[float], float]) -> list[dict[str, Any]]:
@@ -282,6 +283,13 @@ def test_supervised() -> None:
     assert noisy(lambda t: 1.0) == {"Nothing moves": "watch"}
     assert noisy(lambda t: 1.0 if t < 0.5 else 2.5) == {"The loss rises": "grave"}
     assert titles(examine(SFT, losses([1.0] * 3), [])) == {"Too early to say": "watch"}
+
+
+def test_answers_without_a_tag_are_no_loss_where_none_is_taught() -> None:
+    curve = [{"step": 10 * i, "n": 64, "strict": 40 - 10 * i, "lenient": 40 + i} for i in range(5)]
+    told = [{"step": i, "stage": "sft", "loss": 1 - i / 100} for i in range(1, 60)]
+    assert "Right answers lose their tag" in titles(examine(SFT, told, curve))
+    assert "Right answers lose their tag" not in titles(examine(BARE, told, curve))
 
 
 def test_the_second_stage_is_judged_when_it_has_begun() -> None:

@@ -37,10 +37,12 @@ def test_at_its_own_size_a_recipe_is_itself(name: str) -> None:
         assert getattr(found, field) == getattr(recipe, field)
 
 
-def test_too_few_problems_are_refused() -> None:
+def test_too_few_or_too_many_problems_are_refused() -> None:
     recipe = Config.read(recipes()["counting-rft"])
     with pytest.raises(InputError, match="too few"):
         efficiency.scaled(recipe, 8)
+    with pytest.raises(InputError, match="too many"):
+        efficiency.scaled(recipe, 100_000)
 
 
 def test_points_are_trained_measured_and_drawn(tmp_path: Path) -> None:

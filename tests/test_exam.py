@@ -173,6 +173,10 @@ def test_an_own_set_takes_the_test_side(tmp_path: Path) -> None:
     assert (own.n, own.title, len(problems)) == (4, "4 of mine.zip", 4)
     assert all("-id-" in problem.id for problem in problems)
     assert from_folder(tmp_path, "counting", 99, 0)[0].n == 6
+    _, trained = from_folder(tmp_path, "counting", 4, 0, split="train")
+    assert all("-train-" in problem.id for problem in trained)
+    with pytest.raises(InputError, match="no split 'ood' of counting"):
+        from_folder(tmp_path, "counting", 4, 0, split="ood")
     with pytest.raises(InputError, match="nothing for spatial"):
         from_folder(tmp_path, "spatial", 4, 0)
 
@@ -188,7 +192,7 @@ def test_the_command_compares_in_pairs_and_reuses(tmp_path: Path) -> None:
     both = ("--checkpoint", "tiny-counting-cot-sft", "--out", str(tmp_path))
     done = run(*both)
     assert done.returncode == 0, done.stderr
-    assert "McNemar" in done.stdout or "No problem changed" in done.stdout
+    assert "McNemar" in done.stdout or "same problems" in done.stdout
     reports = sorted(file.name for file in tmp_path.glob("*.json"))
     assert [re.sub(r"-[0-9a-f]{6}\.json", "", name) for name in reports] == [
         "tiny-base-counting-id-4-0",  # the mark behind it is of the unusual length
@@ -198,5 +202,12 @@ def test_the_command_compares_in_pairs_and_reuses(tmp_path: Path) -> None:
     done = run("--out", str(tmp_path))
     assert "kept" in done.stderr and "Loading weights" not in done.stderr
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "answers").iterdir()} == before
+    for number, name in enumerate("ab"):  # two folders of one name
+        data.write([make("counting", "id", number, 48)], tmp_path / name / "set", "id")
+        run("--data", str(tmp_path / name / "set"), "--out", str(tmp_path / "own"))
+    own = [json.loads(file.read_text())["data"] for file in (tmp_path / "own").glob("*.json")]
+    assert sorted(Path(path).parent.name for path in own) == ["a", "b"]
+    all_ = run("--all")
+    assert all_.returncode == 2 and "leave out checkpoints, task" in all_.stderr
     wrong = run(*both[:2], "--out", str(tmp_path / "one.json"))
     assert wrong.returncode == 2 and "name a folder" in wrong.stderr

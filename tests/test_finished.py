@@ -41,7 +41,8 @@ def run_of(root: Path, checkpoint: str = "tiny-base", base: str = "assets/tiny/b
     )
     adapter(run.final, base)
     for name, right in (("before", 15), ("after", 35)):
-        written = {"strict": Share(right, 64).record(), "answers": []}
+        shares = {"strict": Share(right, 64).record(), "lenient": Share(right + 1, 64).record()}
+        written = {**shares, "answers": []}
         (run.folder / f"{name}.json").write_text(json.dumps(written))
     (run.folder / "done").write_text(json.dumps({"seconds": 1, "steps": 40}))
     return run
@@ -63,6 +64,11 @@ def test_a_finished_run_is_a_card(tmp_path: Path) -> None:
     for typed in (run.folder, run.final, f"{run.folder}/"):
         assert zoo.card_for(str(typed)) == card
     assert place.folder(str(run.folder)) == run.final
+
+
+def test_ans_sft_is_measured_by_bare_answers(tmp_path: Path) -> None:
+    run = run_of(tmp_path, method="ans-sft", sft_steps=5, steps=0)
+    assert zoo.card_for(str(run.folder)).measured["After"] == "56% [44, 68]"
 
 
 def test_runs_come_last_and_the_newest_first(tmp_path: Path) -> None:

@@ -139,6 +139,15 @@ def test_before_and_after_are_two_numbers_with_intervals_and_flips() -> None:
     assert "5 to 70%" in html  # Wilson, 1 of 4
 
 
+def test_bare_answers_count_where_no_tag_is_taught() -> None:
+    problems = [Problem(f"p{i}", "counting", (), f"Question {i}?", "3") for i in range(4)]
+    before = report([Verdict(p, parse("2")) for p in problems])
+    after = report([Verdict(p, parse("3")) for p in problems])
+    measure = Config("tiny-base", "ans-sft", sft_steps=5).measure
+    html = card(before, after, compare(before, after, measure), measure)
+    assert "100<small>" in html and "Now right <b>4</b>" in html and "inside the answer tag" in html
+
+
 def test_what_can_be_kept_says_how_it_stands() -> None:
     standing = {
         "prove": Errand("prove", "done", ""), "zip": Errand("zip", "busy"),
@@ -157,7 +166,11 @@ def test_rehearsals_tell_what_they_found() -> None:
     html = panel(
         dry, {"done": False, "phase": "working", "sentence": "One step."}, str, allowed=True
     )
-    assert "1 of 1 groups without spread" in html and "25% cut" in html and "Cancel" in html
+    assert (
+        "1 of 1 groups whose answers all earned the same" in html
+        and "25% cut" in html
+        and "Cancel" in html
+    )
     assert "Probe step</button>" in panel(None, None, str, allowed=True)
 
 

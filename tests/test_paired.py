@@ -96,7 +96,8 @@ def test_the_sentence() -> None:
     assert table(3, 0, 0, 3).sentence.endswith("No problem changed.")
     one, two = report({"a": True, "b": False}), report({"a": False, "b": True})
     assert (
-        "1 only Zero has right, 1 only Base" in compare(one, two, names=("Base", "Zero")).sentence
+        "Only Zero is right on 1, only Base on 1"
+        in compare(one, two, names=("Base", "Zero")).sentence
     )
 
 

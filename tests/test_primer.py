@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
+from rft.claim import claim
 from rft.errors import InputError
 from rft.primer import CHARACTERS, LOOKS, picture, prime
 from rft.processor import load_processor
@@ -74,6 +75,8 @@ def test_priming_learns_goes_on_and_leaves_the_words_alone(tmp_path: Path) -> No
     assert (folder / "model.safetensors").read_bytes() == weights
     with pytest.raises(InputError, match="begun with"):
         prime(tmp_path / "one", steps=50, batch=8)
+    with claim(tmp_path / "one"), pytest.raises(InputError, match="in another process"):
+        prime(tmp_path / "one", steps=40, batch=8)
 
 
 @pytest.mark.parametrize("index", range(3))

@@ -9,7 +9,7 @@ import pytest
 
 from rft import zoo
 from rft.pointing import Canvas, pointing
-from rft.prompts import NUMERALS, PLACES, instruction, prompt
+from rft.prompts import NUMERALS, PLACES, instruction, prompt, tagged
 from rft.tasks import prompt_for
 
 
@@ -33,6 +33,8 @@ def test_a_base_counts_in_arabic_numerals_and_does_else_what_the_task_says(
     assert prompt(base, "counting", "How many?") == f"How many? {NUMERALS}"
     assert prompt(base, "structure", "Find x.") == prompt_for("structure", "Find x.")
     assert prompt(base, None, "What is it?") == "What is it?"
+    assert tagged(base, "structure") and not tagged(base, "counting")
+    assert tagged(by_id["tiny-base"], "counting") and tagged(by_id["counting-2b-zero"], "counting")
 
 
 def test_a_free_question_may_ask_for_a_place(by_id: dict[str, zoo.Card]) -> None:
@@ -52,7 +54,7 @@ def test_a_free_question_may_ask_for_a_place(by_id: dict[str, zoo.Card]) -> None
 
 def test_ans_sft_gets_the_bare_question(by_id: dict[str, zoo.Card]) -> None:
     card = replace(by_id["counting-2b-zero"], stage="ans-sft", prompt_file="/nowhere")
-    assert prompt(card, "counting", "How many?") == "How many?"
+    assert prompt(card, "counting", "How many?") == "How many?" and not tagged(card, "counting")
 
 
 def test_a_prompt_file_speaks_of_its_cards_task_alone(

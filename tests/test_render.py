@@ -222,6 +222,21 @@ def test_images_of_a_dropped_exchange_go_on_to_the_next_question() -> None:
     assert (last.text, last.images) == ("P4", ())
 
 
+def test_what_begins_anew_is_given_nothing_of_before_and_says_so() -> None:
+    from pathlib import Path
+
+    chat = Conversation("x").asking(Ask("Q1", "P1", ("a.png",)), said("<answer>1</answer>"))
+    chat = chat.asking(Ask("Q2", "P2", ("b.png",), anew=True), said("<answer>2</answer>"))
+    chat = chat.asking(Ask("Q3", "P3"), Said())
+    assert [turn.text for turn in chat.turns(Path)] == ["P2", "2", "P3"]
+    assert chat.before(2).turns(Path)[0].images == (Path("b.png"),)
+    assert [
+        "sees none of the above" in render.question(exchange.ask, n, str)
+        for n, exchange in enumerate(chat.exchanges)
+    ] == [False, True, False]
+    assert from_json(chat.to_json()) == chat
+
+
 def test_stage_colours_come_from_one_place() -> None:
     sheet = (theme.ASSETS / "style.css").read_text(encoding="utf-8")
     for look in theme.STAGES.values():

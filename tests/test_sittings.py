@@ -61,6 +61,26 @@ def numbers(html: str) -> list[int]:
     return [int(n) for n in re.findall(r'data-number="(\d+)" data-shows', html)]
 
 
+def test_whoever_was_not_asked_for_tags_is_not_judged_by_them(tmp_path: Path) -> None:
+    match = made(
+        tmp_path,
+        [
+            ["=", "x"],
+            [
+                "=",
+                "=",
+            ],
+        ],
+    )
+    assert sets.sheet(match, None).measure == "strict"
+    cards = [zoo.card_for(name) for name in ("tiny-base", "qwen2-vl-2b")]
+    bare = create(tmp_path, cards, ProblemSet("counting", "id", 2), GREEDY)
+    assert sets.sheet(bare, None).measure == "lenient" and View.of({}).measure is None
+    assert sets.sheet(bare, "strict").measure == "strict"
+    elsewhere = create(tmp_path, cards, ProblemSet("structure", "id", 2), GREEDY)
+    assert sets.sheet(elsewhere, None).measure == "strict"
+
+
 def test_problems_are_filtered_by_who_is_right(tmp_path: Path) -> None:
     match = made(tmp_path, [["=", "=", "9 9", "x"], ["=", "x", "=", "x"]])
     sheet = sets.sheet(match, "strict")
@@ -88,7 +108,7 @@ def test_the_bars_say_rate_interval_test_and_what_the_paper_reports(tmp_path: Pa
     bars = scoreboard.bars(sheet)
     assert "100.0% inside" not in bars and "100.0<small>%</small>" in bars
     assert "0.0%, 0.0 to 24.2, 0 of 12" in bars, "Wilson's interval of none of twelve"
-    assert bars.count("McNemar") == 2 and "No problem changed." in bars
+    assert bars.count("McNemar") == 2 and "Both are right on the same problems." in bars
     assert "The paper reports ID <b>96.8%</b>, DS-D <b>60.0%</b>, DS-M <b>28.4%</b>" in bars
     assert "these are drawn scenes" in bars and "100% of the reasoning true" in bars
     assert bars.count("of-kind") == 3 * len(sheet.kinds) > 3
@@ -149,7 +169,7 @@ def test_only_what_has_changed_is_drawn(tmp_path: Path) -> None:
     assert room.draw({}, seen)[0] == {}
     (match.folder / "error.txt").write_text("Out of luck.")
     (match.folder / "done").unlink()
-    assert set(room.draw({}, seen)[0]) == {"o-head"}
+    assert set(room.draw({}, seen)[0]) == {"o-head", "o-bars"}  # which say so as well
     other = made(room.root, [["x", "x"]])
     assert other.id in room.draw({}, seen)[0]["o-list"]
 
@@ -172,7 +192,7 @@ def test_an_uploaded_set_is_copied_and_answered(tmp_path: Path, tiny: Path) -> N
     data.write([make("counting", "id", n, 48) for n in range(5)], source, "id")
     files = [*(source / "test_jsons").iterdir(), *(source / "images" / "test_images").iterdir()]
     room = sittings(tmp_path)
-    kept = room.receive({"cards": [str(tiny), "tiny-base"]}, files)
+    kept = room.receive({"cards": {"counting": [str(tiny), "tiny-base"]}}, files)
     match, _ = room.begin(kept, "counting", OWN, 3, 0, "paper")
     try:
         assert (
