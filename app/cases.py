@@ -33,22 +33,25 @@ def table(sheet: Sheet, view: View) -> str:
     last = max(0, (len(wanted) - 1) // PAGE)
     page = min(view.page, last)
     shown = wanted[page * PAGE : (page + 1) * PAGE]
+    body = rows(sheet, shown) if shown else '<p class="hint">No problem is like that.</p>'
+    return (
+        f'<section class="cases" aria-label="Problems"><header><h3>Problems</h3></header>'
+        f'{_filters(sheet, view)}<div class="scroller">{body}</div>'
+        f"{_pager(page, last, len(wanted))}</section>"
+    )
+
+
+def rows(sheet: Sheet, shown: Sequence[Row]) -> str:
+    """These problems, each with all answers in a row of a table."""
     heads = "".join(
         f'<th class="stage-{stage_look(c.stage).slug}" scope="col" title="{plain(c.title)}">'
         f'<b class="letter">{c.letter}</b></th>'
         for c in sheet.columns
     )
-    rows = "".join(_row(row, sheet.measure) for row in shown)
-    body = (
-        f'<table><thead><tr><th scope="col">Problem</th><th scope="col">Gold</th>{heads}</tr>'
-        f"</thead><tbody>{rows}</tbody></table>"
-        if shown
-        else '<p class="hint">No problem is like that.</p>'
-    )
+    body = "".join(_row(row, sheet.measure) for row in shown)
     return (
-        f'<section class="cases" aria-label="Problems"><header><h3>Problems</h3></header>'
-        f'{_filters(sheet, view)}<div class="scroller">{body}</div>'
-        f"{_pager(page, last, len(wanted))}</section>"
+        f'<table><thead><tr><th scope="col">Problem</th><th scope="col">Gold</th>{heads}</tr>'
+        f"</thead><tbody>{body}</tbody></table>"
     )
 
 
@@ -59,13 +62,6 @@ def case(
 
     ``around``: the numbers of the problems before and after it, of those that are wanted.
     """
-    shots = "".join(
-        f'<img src="{_encoded(picture)}" alt="Image {n} of {len(pictures)}">'
-        for n, picture in enumerate(pictures, 1)
-    )
-    columns = zip(sheet.columns, row.answers, strict=True)
-    said = "".join(_said(column, answer, sheet.measure) for column, answer in columns)
-    kind = f'<span class="kind">{plain(row.kind)}</span>' if row.kind else ""
     before, after = (
         f'<button class="plain" data-do="case" data-number="{number}">{word}</button>'
         if number is not None
@@ -73,9 +69,32 @@ def case(
         for number, word in zip(around, ("Previous", "Next"), strict=True)
     )
     return (
-        f"<header><h2>Problem {row.number + 1}{kind}</h2><span>{before}{after}"
+        f"<header>{_title(row)}<span>{before}{after}"
         f'<button class="tool" data-do="shut" aria-label="Close">{icon("close")}</button></span>'
-        f'</header><div class="case"><aside><div class="shots">{shots}</div>'
+        f"</header>{_inside(sheet, row, pictures)}"
+    )
+
+
+def printed(sheet: Sheet, row: Row, pictures: Sequence[Image.Image]) -> str:
+    """The same with nothing to press: to be kept."""
+    inside = _inside(sheet, row, pictures)
+    return f'<section class="printed"><header>{_title(row)}</header>{inside}</section>'
+
+
+def _title(row: Row) -> str:
+    kind = f'<span class="kind">{plain(row.kind)}</span>' if row.kind else ""
+    return f"<h2>Problem {row.number + 1}{kind}</h2>"
+
+
+def _inside(sheet: Sheet, row: Row, pictures: Sequence[Image.Image]) -> str:
+    shots = "".join(
+        f'<img src="{_encoded(picture)}" alt="Image {n} of {len(pictures)}">'
+        for n, picture in enumerate(pictures, 1)
+    )
+    columns = zip(sheet.columns, row.answers, strict=True)
+    said = "".join(_said(column, answer, sheet.measure) for column, answer in columns)
+    return (
+        f'<div class="case"><aside><div class="shots">{shots}</div>'
         f'<p class="question">{_lines(row.question)}</p><p class="gold">gold <b>{plain(row.gold)}</b>'
         f'</p></aside><div class="replies n{len(sheet.columns)}">{said}</div></div>'
     )

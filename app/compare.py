@@ -39,7 +39,7 @@ def tab(
     lineup.wire(page, comparisons, opened)
     outcome.wire(page, comparisons)
     sittings = Sittings(comparisons, drafts)
-    onset.wire(page.set, sittings, session, page.task, page.seed, opened)
+    onset.wire(page.set, sittings, session, page.task, page.seed, page.parcel, opened)
     return page
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import gradio as gr
 
-from app import api
+from app import api, reportfile
 from app.asking import AT_ONCE, PRIVATE, part
 from app.faults import told
 from app.host import SHORT_ONLY, STRANGERS_PROBLEMS, Host
@@ -104,7 +104,7 @@ def lay_out(wires: Wires, mode: gr.HTML, host: Host) -> Page:
             gr.HTML(note, apply_default_css=False, js_on_load=None, elem_id="o-host")
         parts = {
             "o-list": part("o-list", "['pick']"),
-            "o-head": part("o-head", "['halt', 'resume', 'removed']"),
+            "o-head": part("o-head", "['halt', 'resume', 'removed', 'saved']"),
             "o-bars": part("o-bars", "['measure']"),
             "o-table": part("o-table", "['wanted', 'kind', 'leaf', 'case']"),
         }
@@ -121,8 +121,9 @@ def splits_of(task: TaskName, host: Host) -> list[tuple[str, str]]:
 
 
 def wire(
-    page: Page, sittings: Sittings, session: gr.BrowserState, task: Any, seed: Any, opened: gr.Tab
-) -> None:
+    page: Page, sittings: Sittings, session: gr.BrowserState, task: Any, seed: Any,
+    parcel: gr.HTML, opened: gr.Tab,
+) -> None:  # fmt: skip
     """What the controls set off, and looking at the files while the set is shown."""
     wires, host = page.wires, sittings.host
     looked = [session, *page.drawn]
@@ -167,6 +168,10 @@ def wire(
         return handler
 
     @told
+    def save(kept: dict[str, Any]) -> dict[str, str]:
+        return {"name": reportfile.NAME, "type": "text/html", "text": sittings.report(kept)}
+
+    @told
     def open_case(kept: dict[str, Any], event: gr.EventData) -> str:
         return sittings.case(kept, int(event.number))
 
@@ -204,6 +209,7 @@ def wire(
         ("removed", delete),
     ):
         getattr(head, event)(acting(act), [session, wires.seen], looked, **PRIVATE)
+    head.saved(save, [session], [parcel], **PRIVATE)
     for place in (page.parts["o-table"], page.case):
         place.case(open_case, [session], [page.case], **PRIVATE)
     page.mode.mode(turn, [session], [wires.timer, *page.drawn], **AT_ONCE)

@@ -26,7 +26,8 @@ _STATES = {
     "error": "not all answered",
     "done": "done",
 }
-_MEASURES = {"strict": "inside <answer>", "lenient": "with or without the tag"}
+#: What counts as right, in words.
+MEASURES = {"strict": "inside <answer>", "lenient": "with or without the tag"}
 
 NOTHING = (
     '<section class="nothing"><p>All checkpoints answer the same problems, one after the other, in '
@@ -87,6 +88,8 @@ def head(sheet: Sheet) -> str:
         acts.append(f'<button class="plain" data-do="halt"{off}>{icon("stop")}{word}</button>')
     elif sheet.state in ("stopped", "new", "error"):
         acts.append(f'<button class="plain" data-do="resume">{icon("play")}Resume</button>')
+    if any(column.report for column in sheet.columns):
+        acts.append(f'<button class="plain" data-do="saved">{icon("save")}Save as a page</button>')
     if not sheet.alive:
         acts.append(
             f'<button class="plain" data-do="discard">{icon("clear")}<span>Delete</span></button>'
@@ -146,7 +149,7 @@ def _switch(sheet: Sheet) -> str:
     return '<div class="switch" role="group" aria-label="What counts as right">' + "".join(
         f'<button data-do="measure" data-measure="{name}" '
         f'aria-pressed="{str(name == sheet.measure).lower()}">{plain(words)}</button>'
-        for name, words in _MEASURES.items()
+        for name, words in MEASURES.items()
     ) + "</div>"  # fmt: skip
 
 
@@ -182,7 +185,7 @@ def _also(column: Column, sheet: Sheet) -> str:
     report = column.report
     other = "lenient" if sheet.measure == "strict" else "strict"
     parts = [
-        f"{100 * report[other]['rate']:.1f}% {plain(_MEASURES[other])}",
+        f"{100 * report[other]['rate']:.1f}% {plain(MEASURES[other])}",
         f"{100 * report['format']['rate']:.0f}% well formed",
     ]
     if not column.tagged:

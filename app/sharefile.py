@@ -20,7 +20,8 @@ from app.votes import Vote
 from rft.tasks import TASKS
 
 NAME = "comparison.html"
-_FAILED = "It could not answer here."
+FAILED = "It could not answer here."
+_STYLES = ("share.css", "overlay.css")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -38,19 +39,27 @@ def page(
     for number, name in enumerate(ask.images, 1):
         source = plain(gallery.address(name))
         pictures.append(f'<img src="{source}" alt="Image {number} of {len(ask.images)}">')
-    facts = "".join(f"<li>{plain(fact)}</li>" for fact in _facts(made, day, vote))
-    question = plain(ask.question).replace("\n", "<br>")
     gold = f'<p class="gold">gold <b>{plain(ask.gold)}</b></p>' if ask.gold else ""
+    body = beside.printed(_reticent(made), verdicts, gallery)
+    return frame(ask.question, _facts(made, day, vote), body, _STYLES, "".join(pictures), gold)
+
+
+def frame(
+    title: str, facts: Sequence[str], body: str, styles: Sequence[str], pictures: str = "",
+    gold: str = "",
+) -> str:  # fmt: skip
+    """A whole file around ``body``, with these style sheets of assets/ and nothing that runs."""
+    heading = plain(title).replace("\n", "<br>")
+    listed = "".join(f"<li>{plain(fact)}</li>" for fact in facts)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{plain(ask.question[:80])}</title><style>{_style()}</style></head>"
-        f'<body><header class="asked"><div class="pictures">{"".join(pictures)}</div><div>'
-        f'<h1>{question}</h1>{gold}<ul class="terms">{facts}</ul></div></header>'
-        f"<main>{beside.printed(_reticent(made), verdicts, gallery)}</main>"
-        "<footer>Made with Reason-RFT Studio.</footer></body></html>\n"
+        f"<title>{plain(title[:80])}</title><style>{_style(tuple(styles))}</style></head>"
+        f'<body><header class="asked"><div class="pictures">{pictures}</div><div>'
+        f'<h1>{heading}</h1>{gold}<ul class="terms">{listed}</ul></div></header>'
+        f"<main>{body}</main><footer>Made with Reason-RFT Studio.</footer></body></html>\n"
     )
 
 
@@ -59,7 +68,7 @@ def _reticent(made: Conversation) -> Conversation:
     return replace(
         made,
         exchanges=tuple(
-            replace(one, said=replace(one.said, note=_FAILED if one.said.end == "error" else ""))
+            replace(one, said=replace(one.said, note=FAILED if one.said.end == "error" else ""))
             for one in made.exchanges
         ),
     )
@@ -82,10 +91,8 @@ def _facts(made: Conversation, day: str, vote: Vote | None) -> list[str]:
 
 
 @cache
-def _style() -> str:
-    sheets = [
-        (theme.ASSETS / name).read_text(encoding="utf-8") for name in ("share.css", "overlay.css")
-    ]
+def _style(names: tuple[str, ...]) -> str:
+    sheets = [(theme.ASSETS / name).read_text(encoding="utf-8") for name in names]
     dark = "; ".join(f"--{name}: {value}" for name, value in theme.DARK.items())
     night = f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
     return f"{theme.variables()}{night}{''.join(sheets)}"

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from app import cases, contenders, scoreboard, sets, sharing
+from app import cases, contenders, reportfile, scoreboard, sets, sharing
 from app.comparison import Comparisons
 from app.drafts import Drafts
 from app.host import SHORT_ONLY, STRANGERS_PROBLEMS, Host
@@ -98,6 +99,19 @@ class Sittings:
         except InputError as error:
             return cases.gone(str(error))
         return cases.case(sheet, row, around, pictures)
+
+    def report(self, kept: Any) -> str:
+        """The evaluation that is looked at, as a file to pass on."""
+        view = View.of(kept)
+        match = sets.chosen(self.there(), view)
+        if match is None:
+            raise InputError("That evaluation is no longer there: choose one of the list.")
+        sheet = sets.sheet(match, view.measure)
+        opened = [
+            (row, [open_image(picture) for picture in match.problem(row.number).images])
+            for row in reportfile.telling(sheet)
+        ]
+        return reportfile.page(sheet, opened, date.today().isoformat())
 
     def begin(
         self, kept: dict[str, Any], task: TaskName | None, split: str, n: Any, seed: Any, how: str

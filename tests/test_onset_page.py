@@ -78,6 +78,11 @@ def test_two_checkpoints_on_eight_problems(visit: Visit) -> None:
     expect(page.locator("#case h2")).to_contain_text("Problem 2")
     page.keyboard.press("Escape")
     expect(page.locator("#case")).to_be_hidden()
+    with page.expect_download() as saved:
+        page.locator("#o-head").get_by_role("button", name="Save as a page").click()
+    assert saved.value.suggested_filename == "evaluation.html"
+    kept = Path(saved.value.path()).read_text(encoding="utf-8")
+    assert kept.count("<tr>") == 9 and kept.count('class="printed"') == 8
     page.get_by_role("tab", name="One question").click()
     expect(page.locator("#c-panes .pane")).to_have_count(2)
 

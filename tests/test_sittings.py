@@ -187,6 +187,23 @@ def test_what_is_asked_for_is_judged_before_anything_starts(tmp_path: Path) -> N
     assert not room.root.exists()
 
 
+def test_an_evaluation_is_saved_as_one_file_that_runs_nothing(tmp_path: Path) -> None:
+    room = sittings(tmp_path)
+    match = made(room.root, [["=", "=", NASTY], ["=", "x", "="], ["x", "x", "x"]])
+    match.write(2, {"fault": f"/home/me/secret {NASTY}"})
+    text = room.report({"match": match.id})
+    assert NASTY not in text and "<script" not in text and "default-src 'none'" in text
+    assert "/home/me" not in text and "It could not answer here." in text
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    numbers_opened = [int(n) for n in re.findall(r"<h2>Problem (\d+)", text)]
+    assert sorted(numbers_opened[:2]) == [2, 3] and numbers_opened[2:] == [1], "who differs first"
+    assert text.count('<img src="data:image/') == 3 and "McNemar" in text
+    for answer in (row.gold for row in sets.sheet(match, None).rows):
+        assert f"gold <b>{answer}</b>" in text
+    with pytest.raises(InputError, match="no longer there"):
+        sittings(tmp_path / "nobody").report({})
+
+
 def test_an_uploaded_set_is_copied_and_answered(tmp_path: Path, tiny: Path) -> None:
     source = tmp_path / "source"
     data.write([make("counting", "id", n, 48) for n in range(5)], source, "id")
