@@ -22,6 +22,7 @@ from app.side import SETTLED, Side, eligible, sides
 from app.theme import STAGES, UNKNOWN_STAGE, Look, reward_look, stage_look
 from app.votes import Vote
 from rft.rewards import explain
+from rft.tasks import TASKS
 from rft.types import Problem, Score, TaskName
 from rft.zoo import Card
 
@@ -80,7 +81,9 @@ def panes(
         inside = way or '<p class="unasked">Not asked yet.</p>'
         if side is not None:
             chosen = _VOTED if vote is not None and vote.best == card.id else ""
-            inside = chosen + _reply(among, side, _go_on(made, side)) + way
+            inside = (
+                chosen + _strange(card, _task(made)) + _reply(among, side, _go_on(made, side)) + way
+            )
         drawn.append(
             f'<section class="pane stage-{stage_look(card.stage).slug}" '
             f'aria-label="{plain(card.title)}">{head}{inside}</section>'
@@ -171,6 +174,13 @@ def _head(card: Card, tools: str) -> str:
         f'<header><div>{badge(card)}<h2 title="{plain(card.id)}">{plain(card.title)}</h2></div>'
         f'<span class="tools">{tools}</span></header>'
     )
+
+
+def _strange(card: Card, task: TaskName | None) -> str:
+    if task is None or card.task in (None, task):
+        return ""
+    taught = TASKS[card.task].title.lower()
+    return f'<p class="hint">Taught {taught} only: on this task it guesses.</p>'
 
 
 def _tools(card: Card, index: int, removable: bool) -> str:

@@ -18,6 +18,9 @@ from rft.types import Decoding, Reply, TaskName, Turn
 End = Literal["waiting", "eos", "length", "stop", "error", "lost"]
 
 
+SHORTEST_S = 0.05  #: below it, the speed of a reply is that of its last few snapshots
+
+
 @dataclass(frozen=True)
 class Ask:
     """What a person asked. ``prompt`` is the text as the model was given it.
@@ -68,8 +71,8 @@ class Said:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Decoding speed after the first token, None where it cannot be told."""
-        if self.first_s is None or self.tokens < 2 or self.seconds <= self.first_s:
+        """Decoding speed after the first token, None where there is too little to tell it by."""
+        if self.first_s is None or self.tokens < 2 or self.seconds - self.first_s < SHORTEST_S:
             return None
         return (self.tokens - 1) / (self.seconds - self.first_s)
 

@@ -41,7 +41,12 @@ def page(sheet: Sheet, opened: Sequence[tuple[Row, Sequence[Image.Image]]], day:
     how = "greedy" if sheet.greedy else "sampled as in the paper"
     right = f"right {scoreboard.MEASURES[sheet.measure]}"
     facts = [sheet.title, how, right, f"{len(sheet.rows):,} problems answered", day]
-    problems = "".join(cases.printed(reticent, row, pictures) for row, pictures in opened)
+    which = f"{len(opened)} of {len(sheet.rows):,} problems in full"
+    if len(opened) < len(sheet.rows) and len(sheet.columns) > 1:
+        which += ": first those that some have right and others wrong"
+    problems = f"<h2>{which}</h2>" + "".join(
+        cases.printed(reticent, row, pictures) for row, pictures in opened
+    )
     body = (
         f'<div class="report">{scoreboard.bars(reticent)}{problems}<section class="cases"><header>'
         f'<h3>All problems</h3></header><div class="scroller">{cases.rows(reticent, sheet.rows)}'

@@ -236,7 +236,7 @@
   /* --- the tab comes back after a reload ------------------------------------------------------ */
 
   document.addEventListener("click", (event) => {
-    const tab = event.target.closest("#tabs [role=tab]");
+    const tab = event.target.closest("#tabs [role=tab][data-tab-id]");
     if (tab && event.isTrusted) keep("studio-tab", tab.dataset.tabId);
   }, true);
   const back = kept("studio-tab", "chat");

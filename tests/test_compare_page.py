@@ -67,6 +67,19 @@ def test_an_example_in_two_panes(visit: Visit, name: str, size: dict[str, int], 
     shoot(page, f"compare-panes-{look}")
 
 
+def test_two_pictures_and_their_gold_answer_fit_a_phone(visit: Visit) -> None:
+    page = visit(NARROW)
+    page.locator("#c-examples").get_by_label("Spatial transformation, as trained").click()
+    finished(page)
+    shots, gold = page.locator(".asked .shot img"), page.locator(".asked .gold")
+    expect(shots).to_have_count(2)
+    for box in [*(shot.bounding_box() for shot in shots.all()), gold.bounding_box()]:
+        assert box and box["width"] > 60 and box["x"] >= 0
+        assert box["x"] + box["width"] <= NARROW["width"], box
+    expect(page.locator(".pane").last).to_contain_text("Taught visual counting only")
+    shoot(page, "compare-phone-two-pictures")
+
+
 def test_it_survives_a_reload_and_goes_on_in_chat(visit: Visit) -> None:
     page = visit()
     page.locator("#c-examples").get_by_label(EXAMPLE).click()

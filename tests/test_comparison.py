@@ -220,6 +220,16 @@ def test_what_differs_is_marked_in_the_panes_veiled_or_not(them: Comparisons) ->
     assert 'class="odd"' not in beside.panes(cards, alike, [None] * 2, MOST, FEWEST, NO_IMAGES)
 
 
+def test_a_pane_says_which_task_it_was_not_taught(them: Comparisons) -> None:
+    cards = usual(them)
+    for task, strange in (("counting", 0), ("spatial", 1), (None, 0)):
+        said = [Said("2", "eos", card.id, tokens=2) for card in cards]
+        ask = Ask("How many?", "How many?", (), task)  # type: ignore[arg-type]
+        made = Conversation("x" * 22, tuple(Exchange(ask, one) for one in said))
+        drawn = beside.panes(cards, made, [None] * 2, MOST, FEWEST, NO_IMAGES)
+        assert drawn.count("Taught visual counting only") == strange
+
+
 def test_the_usual_are_a_base_and_what_was_made_of_it(
     them: Comparisons, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,8 @@ def test_two_checkpoints_on_eight_problems(visit: Visit) -> None:
     expect(page.locator(".sheet-head.running .progress")).to_be_visible(timeout=LONG_MS)
     shoot(page, "set-running-wide-light")
     page.reload()  # it goes on, and the page finds it again, on the set as it was left
-    page.get_by_role("tab", name="Compare").click()
+    chosen = page.get_by_role("tab", name="Compare")
+    expect(chosen).to_have_attribute("aria-selected", "true", timeout=LONG_MS)
     expect(page.locator(".sheet-head.done")).to_be_visible(timeout=LONG_MS)
     expect(page.locator("ol.bars > li")).to_have_count(2)
     expect(page.locator("ul.tests")).to_contain_text(re.compile("McNemar|same problems"))
