@@ -81,9 +81,8 @@ def panes(
         inside = way or '<p class="unasked">Not asked yet.</p>'
         if side is not None:
             chosen = _VOTED if vote is not None and vote.best == card.id else ""
-            inside = (
-                chosen + _strange(card, _task(made)) + _reply(among, side, _go_on(made, side)) + way
-            )
+            said = _reply(among, side, _go_on(made, side))
+            inside = chosen + _strange(card, _task(made)) + said + way
         drawn.append(
             f'<section class="pane stage-{stage_look(card.stage).slug}" '
             f'aria-label="{plain(card.title)}">{head}{inside}</section>'
@@ -179,8 +178,7 @@ def _head(card: Card, tools: str) -> str:
 def _strange(card: Card, task: TaskName | None) -> str:
     if task is None or card.task in (None, task):
         return ""
-    taught = TASKS[card.task].title.lower()
-    return f'<p class="hint">Taught {taught} only: on this task it guesses.</p>'
+    return f'<p class="hint">Taught {TASKS[card.task].title.lower()}, and not this task.</p>'
 
 
 def _tools(card: Card, index: int, removable: bool) -> str:

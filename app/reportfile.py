@@ -38,9 +38,8 @@ def page(sheet: Sheet, opened: Sequence[tuple[Row, Sequence[Image.Image]]], day:
             for column in sheet.columns
         ),
     )
-    how = "greedy" if sheet.greedy else "sampled as in the paper"
     right = f"right {scoreboard.MEASURES[sheet.measure]}"
-    facts = [sheet.title, how, right, f"{len(sheet.rows):,} problems answered", day]
+    facts = [sheet.title, sheet.how, right, f"{len(sheet.rows):,} problems answered", day]
     which = f"{len(opened)} of {len(sheet.rows):,} problems in full"
     if len(opened) < len(sheet.rows) and len(sheet.columns) > 1:
         which += ": first those that some have right and others wrong"

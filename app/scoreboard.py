@@ -94,11 +94,10 @@ def head(sheet: Sheet) -> str:
         acts.append(
             f'<button class="plain" data-do="discard">{icon("clear")}<span>Delete</span></button>'
         )
-    how = "greedy" if sheet.greedy else "sampled as in the paper"
     error = f'<p class="trouble" role="alert">{plain(sheet.error)}</p>' if sheet.error else ""
     return (
         f'<section class="sheet-head {sheet.state}" aria-label="Evaluation"><div><h2>'
-        f"{plain(TASKS[sheet.task].title)}</h2><p>{plain(sheet.title)}, {how}</p></div>"
+        f"{plain(TASKS[sheet.task].title)}</h2><p>{plain(sheet.title)}, {sheet.how}</p></div>"
         f'<div class="acts">{"".join(acts)}</div>{_progress(sheet)}{error}</section>'
     )
 

@@ -91,6 +91,11 @@ class Sheet:
     waits: str = ""
 
     @property
+    def how(self) -> str:
+        """How answers are decoded, in words."""
+        return "greedy" if self.greedy else "sampled as in the paper"
+
+    @property
     def alive(self) -> bool:
         """Whether a process holds it."""
         return self.state in ("running", "queued")

@@ -102,11 +102,8 @@ class Sittings:
 
     def report(self, kept: Any) -> str:
         """The evaluation that is looked at, as a file to pass on."""
-        view = View.of(kept)
-        match = sets.chosen(self.there(), view)
-        if match is None:
-            raise InputError("That evaluation is no longer there: choose one of the list.")
-        sheet = sets.sheet(match, view.measure)
+        match = self.mine(kept)
+        sheet = sets.sheet(match, View.of(kept).measure)
         opened = [
             (row, [open_image(picture) for picture in match.problem(row.number).images])
             for row in reportfile.telling(sheet)
@@ -181,7 +178,7 @@ class Sittings:
         return self.host.evaluating or match.by_visitor
 
     def mine(self, kept: Any) -> Match:
-        """The comparison that is looked at, to be changed."""
+        """The comparison that is looked at, to be changed or kept."""
         view = View.of(kept)
         match = sets.chosen(self.there(), view)
         if match is None or (view.match and match.id != view.match):

@@ -76,7 +76,7 @@ def test_two_pictures_and_their_gold_answer_fit_a_phone(visit: Visit) -> None:
     for box in [*(shot.bounding_box() for shot in shots.all()), gold.bounding_box()]:
         assert box and box["width"] > 60 and box["x"] >= 0
         assert box["x"] + box["width"] <= NARROW["width"], box
-    expect(page.locator(".pane").last).to_contain_text("Taught visual counting only")
+    expect(page.locator(".pane").last).to_contain_text("Taught visual counting, and not this task.")
     shoot(page, "compare-phone-two-pictures")
 
 

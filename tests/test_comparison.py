@@ -227,7 +227,7 @@ def test_a_pane_says_which_task_it_was_not_taught(them: Comparisons) -> None:
         ask = Ask("How many?", "How many?", (), task)  # type: ignore[arg-type]
         made = Conversation("x" * 22, tuple(Exchange(ask, one) for one in said))
         drawn = beside.panes(cards, made, [None] * 2, MOST, FEWEST, NO_IMAGES)
-        assert drawn.count("Taught visual counting only") == strange
+        assert drawn.count("Taught visual counting, and not this task.") == strange
 
 
 def test_the_usual_are_a_base_and_what_was_made_of_it(
