@@ -39,14 +39,20 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def slow(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained checkpoint of many layers: what it says can be stopped on any machine."""
-    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+    """An untrained checkpoint of many layers: what it says can be stopped on any machine.
+
+    It never ends by itself: the logit of what ends a reply is 0, and those of others are spread.
+    """
+    from transformers import GenerationConfig, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
     folder = shutil.copytree(tiny, tmp_path_factory.mktemp("checkpoint") / "slow")
     config = Qwen2VLConfig.from_pretrained(tiny)
     config.text_config.num_hidden_layers *= 8
     config.text_config.layer_types *= 8
-    Qwen2VLForConditionalGeneration(config).save_pretrained(folder)
+    model = Qwen2VLForConditionalGeneration(config)
+    words = model.get_output_embeddings().weight.data.mul_(3)
+    words[GenerationConfig.from_pretrained(tiny).eos_token_id] = 0
+    model.save_pretrained(folder)
     return folder
 
 
