@@ -32,6 +32,7 @@ _ENDS = {
     "lost": "Interrupted. Ask again to compare.",
 }
 _VOTED = '<p class="voted">Your vote</p>'
+_CALLED = {"tie": "Your vote: a tie", "bad": "Your vote: none of them"}
 _WORDS = '<mark class="odd">Marked</mark> is what no other pane says there'
 _LEGEND = f'<button class="legend" data-do="marks" aria-pressed="true">{_WORDS}</button>'
 _KEY = f'<span class="legend">{_WORDS}</span>'
@@ -43,7 +44,8 @@ def asked(made: Conversation, address: Address, *, veil: bool = False) -> str:
     if made.last is None:
         return ""
     ask = made.last.ask
-    gold = f'<p class="gold">gold <b>{plain(ask.gold)}</b></p>' if ask.gold else ""
+    right = None if veil else ask.gold  # who votes judges by the image
+    gold = f'<p class="gold">gold <b>{plain(right)}</b></p>' if right else ""
     question = plain(ask.question).replace("\n", "<br>")
     again = "" if made.busy else (
         f'<button class="plain" data-do="again">{icon("again")}Ask again</button>'
@@ -54,8 +56,15 @@ def asked(made: Conversation, address: Address, *, veil: bool = False) -> str:
     return (
         f'<section class="asked" aria-label="The question">{shots(ask.images, address)}'
         f'<div class="words"><p class="question">{question}</p>'
-        f'<div class="row">{gold}{again}{share}</div></div></section>'
+        f'<div class="row">{gold}{again}{share}{_drawing(made)}</div></div></section>'
     )
+
+
+def _drawing(made: Conversation) -> str:
+    """How all replies were drawn."""
+    if (terms := made.terms) is None:
+        return ""
+    return f'<span class="drawing">temperature {terms.temperature:g}, seed {terms.seed}</span>'
 
 
 def panes(
@@ -87,11 +96,12 @@ def panes(
             f'<section class="pane stage-{stage_look(card.stage).slug}" '
             f'aria-label="{plain(card.title)}">{head}{inside}</section>'
         )
+    called = "" if vote is None or vote.best else f'<p class="voted">{_CALLED[vote.choice]}</p>'
     add = "" if busy or len(cards) >= most else (
         f'<button class="add" data-do="browse" data-opens="lineup" data-pane="{len(cards)}">'
         f"{icon('plus')}Add a checkpoint</button>"
     )  # fmt: skip
-    return f"{_agreement(among)}{_grid(drawn)}{add}"
+    return f"{_agreement(among)}{called}{_grid(drawn)}{add}"
 
 
 def veiled(made: Conversation, gallery: Gallery) -> str:
@@ -231,7 +241,7 @@ def _samples(among: _Among, side: Side, *, veil: bool = False) -> str:
         shown = blind.veiled(said) if veil else said
         rows.append(f"<li>{body(shown, f's{place}', among.verdict(place), _ENDS)}</li>")
     return (
-        f'<div class="samples"><p>{spread.sentence(side.spread, right)}</p>{found}'
+        f'<div class="samples"><p>{spread.sentence(side.spread, right, total)}</p>{found}'
         f'<details class="all" data-fold="{name}"><summary>All {total} samples</summary>'
         f"<ol>{''.join(rows)}</ol></details></div>"
     )

@@ -21,6 +21,7 @@ from rft.parse import parse
 from rft.types import Measure
 
 PAGE = 50  #: rows shown at once
+_BARE = " <small>right, without its tag</small>"
 _SHORT = 120  # characters of a question, or of an answer, in the table
 _LARGE = 720  # pixels: the longest side of an opened picture
 
@@ -152,9 +153,10 @@ def _mark(answer: Answer | None, measure: Measure) -> str:
         return '<span class="none">not asked yet</span>'
     kind = "right" if answer.right(measure) else "wrong"
     said = plain(_cut(answer.final)) or "no answer"
+    bare = measure == "strict" and answer.lenient and not answer.strict
     return (
         f'<span class="{kind}" title="{kind}">{icon(kind)}<span class="word">{kind}: </span>'
-        f"{said}</span>"
+        f"{said}</span>{_BARE if bare else ''}"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from app import api, examples, facing, lineup, onset, outcome
-from app.asking import AT_ONCE, PRIVATE, emptied, idle, owner
+from app.asking import AT_ONCE, PRIVATE, emptied, idle, owner, waiting
 from app.comparison import MOST_SAMPLES, Comparisons
 from app.contenders import chosen
 from app.conversation import Conversation, Terms
@@ -67,7 +67,7 @@ def _wire(page: Page, all: Comparisons) -> None:
         cards = chosen(all.room, kept, task_of(task))
         words = message["text"], files, task_of(task), gold, kind
         made = all.ask(cards, *words, terms=_terms(*settings), owner=owner(tab))
-        return *begun({**kept, "task": task}, made), ""
+        return *begun({**kept, "task": task}, made), emptied(), ""
 
     @told
     def ask_example(
@@ -77,17 +77,18 @@ def _wire(page: Page, all: Comparisons) -> None:
         problem = examples.example(event.key).problem
         cards = chosen(all.room, kept, problem.task)
         made = all.ask_problem(cards, problem, terms=_terms(*settings), owner=owner(tab))
-        return *begun({**kept, "task": problem.task}, made), problem.task
+        return *begun({**kept, "task": problem.task}, made), waiting(), problem.task
 
     @told
     def ask_again(tab: gr.Request, kept: dict[str, Any], task: str, *settings: Any) -> Any:
         all.free(kept.get("last"))
         cards, last = chosen(all.room, kept, task_of(task)), all.open(kept.get("last"))
-        return begun(kept, all.again(cards, last, terms=_terms(*settings), owner=owner(tab)))
+        made = all.again(cards, last, terms=_terms(*settings), owner=owner(tab))
+        return *begun(kept, made), waiting()
 
     def begun(kept: dict[str, Any], made: Conversation) -> Any:
         kept = {**kept, "last": made.id}
-        return kept, *draw(all, kept, made), emptied()
+        return kept, *draw(all, kept, made)
 
     @told
     def replies(kept: dict[str, Any], tab: gr.Request) -> Iterator[Any]:
@@ -104,13 +105,10 @@ def _wire(page: Page, all: Comparisons) -> None:
 
     page.task.change(asked_for, [page.task, page.kind], [page.kind], **AT_ONCE)
     settings = list(page.settings.values())
+    words = [page.composer, session, page.task, page.gold, page.kind, *settings]
     starts = [
-        page.composer.submit(
-            ask,
-            [page.composer, session, page.task, page.gold, page.kind, *settings],
-            [*page.drawn, page.gold],
-            **PRIVATE,
-        ),
+        page.composer.submit(ask, words, [*page.drawn, page.gold], **PRIVATE),
+        page.gold.submit(ask, words, [*page.drawn, page.gold], **PRIVATE),
         page.examples.example(
             ask_example, [session, *settings], [*page.drawn, page.task], **PRIVATE
         ),

@@ -56,10 +56,11 @@ def spread(answers: Sequence[str], task: TaskName | None) -> Spread:
     return Spread(len(answers), tuple(found))
 
 
-def sentence(found: Spread, right: int | None = None) -> str:
-    """How far the samples agree; ``right`` of them, where a gold answer is known."""
+def sentence(found: Spread, right: int | None = None, asked: int | None = None) -> str:
+    """How far the samples agree: ``right`` of them, where a gold answer is known; of ``asked``,
+    where not all came to an end."""
     if not found.camps:
-        return "No sample has ended."
+        return "No sample came to an end."
     most, total = len(found.camps[0].members), found.total
     if not found.camps[0].answer and len(found.camps) == 1:
         said = f"None of {total} samples gives an answer"
@@ -71,7 +72,9 @@ def sentence(found: Spread, right: int | None = None) -> str:
         tie = f", as often as {_others(found.tied - 1)}" if found.tied > 1 else ""
         what = "this answer" if found.camps[0].answer else "no answer"
         said = f"{most} of {total} samples give {what} ({found.share:.0%}){tie}"
-    return said + ("." if right is None else f"; {right} of {total} right.")
+    said += "" if right is None else f"; {right} of {total} right"
+    missing = (asked or total) - total
+    return said + (f"; {missing} did not come to an end." if missing else ".")
 
 
 def bars(found: Spread) -> str:

@@ -49,8 +49,7 @@ class ProblemSet:
         """What the set is, in a few words."""
         if self.own:
             return f"{self.n:,} of {self.own}"
-        seed = f", seed {self.seed}" if self.seed else ""
-        return f"{self.n:,} drawn scenes, {SPLIT_NAMES[self.split]}{seed}"
+        return f"{self.n:,} drawn scenes, {SPLIT_NAMES[self.split]}, seed {self.seed}"
 
     @property
     def shelf(self) -> str:

@@ -346,6 +346,7 @@ def test_blind_hides_who_is_who_until_the_vote(them: Comparisons, tmp_path: Path
         + beside.veiled(made, NO_IMAGES)
         + beside.asked(made, str, veil=True)
     )
+    assert "gold" in beside.asked(made, str) and "gold" not in drawn
     assert not [name for name in names if name and name in drawn]
     assert not [
         word for word in ("tok/s", "TTFT", "stage-", "Prompt", "Chat", " tokens") if word in drawn
@@ -369,6 +370,9 @@ def test_blind_hides_who_is_who_until_the_vote(them: Comparisons, tmp_path: Path
     titles = [one.said.title for one in made.exchanges]
     assert sorted(titles, key=lambda title: shown.index(f'">{title}</h2>')) == titles
     assert shown.count("Your vote") == 1
+    tie = replace(vote, choice="tie", best=None)
+    shown = beside.panes([*cards, far], made, [None] * 3, MOST, FEWEST, NO_IMAGES, tie)
+    assert "Your vote: a tie" in shown
 
 
 def test_the_order_is_shuffled(them: Comparisons) -> None:

@@ -73,6 +73,10 @@ def test_whoever_was_not_asked_for_tags_is_not_judged_by_them(tmp_path: Path) ->
         ],
     )
     assert sets.sheet(match, None).measure == "strict"
+    untagged = made(tmp_path / "untagged", [["=", "x"], [make("counting", "id", 0).answer, "x"]])
+    shown = cases.table(sets.sheet(untagged, "strict"), View())
+    assert shown.count("right, without its tag") == 1
+    assert "without its tag" not in cases.table(sets.sheet(untagged, "lenient"), View())
     cards = [zoo.card_for(name) for name in ("tiny-base", "qwen2-vl-2b")]
     bare = create(tmp_path, cards, ProblemSet("counting", "id", 2), GREEDY)
     assert sets.sheet(bare, None).measure == "lenient" and View.of({}).measure is None

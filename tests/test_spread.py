@@ -20,7 +20,7 @@ from app.spread import bars, sentence, spread
         (["", "", "4", "4"], None, [(2, 3), (0, 1)], "2 of 4 samples give this answer (50%), as often as another one."),
         (["", "", "4"], None, [(0, 1), (2,)], "2 of 3 samples give no answer (67%)."),
         (["", ""], None, [(0, 1)], "None of 2 samples gives an answer."),
-        ([], None, [], "No sample has ended."),
+        ([], None, [], "No sample came to an end."),
     ],
 )  # fmt: skip
 def test_it_is_counted_and_said(
@@ -29,6 +29,8 @@ def test_it_is_counted_and_said(
     found = spread(answers, "counting")
     assert [camp.members for camp in found.camps] == members
     assert sentence(found, right) == words
+    more = sentence(found, right, len(answers) + 2)
+    assert more == words if not answers else more.endswith("; 2 did not come to an end.")
 
 
 def test_bars_are_inert() -> None:
