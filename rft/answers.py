@@ -77,7 +77,7 @@ def stamp(folder: Path | None) -> list[Any]:
 
 def deciding(decoding: Decoding) -> dict[str, Any]:
     """The settings that matter: of greedy decoding, neither the seed nor how to sample."""
-    settings = asdict(decoding)
+    settings = {**asdict(decoding), "temperature": float(decoding.temperature)}  # 0 is 0.0
     if decoding.temperature == 0:
         return {name: settings[name] for name in ("temperature", "max_new_tokens", "max_pixels")}
     return settings

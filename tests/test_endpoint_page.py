@@ -109,6 +109,15 @@ def test_servers_beside_each_other(room: Room, tmp_path: Path) -> None:
     assert said[0].text == SCRIPT and not said[2].counted
 
 
+def test_a_server_sees_the_images_that_a_pane_here_sees(room: Room, tmp_path: Path) -> None:
+    them = Comparisons(room, Store(tmp_path / "comparisons"))
+    cards = [room.card(name) for name in ("far", "tiny-counting-cot-sft")]
+    asked = them.ask_problem(cards, make("counting", "id", 3))
+    (*_, made) = them.write(asked.id, GREEDY)
+    far, here = (exchange.said for exchange in made.exchanges)
+    assert far.text == here.text and far.end == "eos" and far.reply.thinking
+
+
 def test_without_its_key_a_card_says_so(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     card = room.card("locked")
     shelf = picker.shelf([card], {card.id: room.state(card)}, "")

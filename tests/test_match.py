@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from waiting import until
 from rft import contest, process, zoo
 from rft.claim import device
 from rft.errors import InputError
+from rft.exam import EVAL
 from rft.match import Match, create, find, matches
 from rft.paired import compare
 from rft.problemset import ProblemSet
@@ -93,6 +96,24 @@ def test_what_another_comparison_answered_costs_nothing(tiny: Path, tmp_path: Pa
     assert [m.id for m in matches(tmp_path)] == [one.id] and len(kept(one)) == 2
     with pytest.raises(InputError, match="no longer there"):
         find(tmp_path, two.id)
+
+
+def test_what_the_command_line_answered_costs_nothing(tiny: Path, tmp_path: Path) -> None:
+    pair = [str(tiny), "tiny-base"]
+    names = [word for name in pair for word in ("--checkpoint", name)]
+    done = subprocess.run(
+        [sys.executable, "-m", "rft", "eval", *names, "--task", "counting", "-n", "6",
+         "--max-new-tokens", str(SHORT.max_new_tokens), "--out", str(tmp_path / EVAL)],
+        cwd=zoo.ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cards = [zoo.card_for(name) for name in pair]
+    match = create(tmp_path, cards, ProblemSet("counting", "id", 6), SHORT)
+    before = kept(match)
+    assert len(before) == 2
+    contest.start(match)
+    ended(match)
+    assert match.state() == "done" and kept(match) == before
 
 
 def test_a_checkpoint_that_cannot_answer_says_why_and_the_others_go_on(
