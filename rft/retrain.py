@@ -34,15 +34,16 @@ CURVES = ROOT / "assets" / "curves"
 #: The paper's stages for each task, after the base that all start from.
 STAGES = ("ans-sft", "cot-sft", "zero", "rft")
 NAMES = ("base", *(f"{task}-{stage}" for task in get_args(TaskName) for stage in STAGES))
-#: What the base's recipe names as its start: a tiny checkpoint primed by rft.primer.
-PRIMED = "primed"
+#: What recipes name as their start beside bundled checkpoints: a tiny one primed by rft.primer,
+#: and what is trained on the way to the base and not shipped.
+PRIMED, FIRST = "primed", "base-first"
 _UNFINISHED = "{} is not finished: the same command goes on where it stands."
 #: Rows of a shipped curve, each the mean of as many steps as it takes.
 ROWS = 150
 
 
 def recipes(folder: Path = RECIPES) -> dict[str, Path]:
-    """The recipes there are, by name, in the order in which they build on each other."""
+    """The recipes of what ships, by name, in the order in which they build on each other."""
     return {name: file for name in NAMES if (file := folder / f"{name}.json").is_file()}
 
 
@@ -52,16 +53,19 @@ def retrain(recipe: Path, runs: Path) -> Run:
     InputError where the run was begun by another recipe, or from another base than the bundled.
     """
     run, config = Run(runs / recipe.stem), Config.read(recipe)
-    if config.checkpoint == PRIMED:
-        config = replaced(config, checkpoint=str(runs / PRIMED / "final"))
+    begins = config.checkpoint
+    if begins in (PRIMED, FIRST):
+        config = replaced(config, checkpoint=str(runs / begins / "final"))
     if run.folder.exists() and (run.config != config or _begun_on(run) != _base(config)):
         raise InputError(
             f"{run.folder} was begun by another recipe or from an earlier base: remove it to "
             "train anew."
         )
     if run.state() != "done":
-        if Config.read(recipe).checkpoint == PRIMED:
+        if begins == PRIMED:
             _command("prime", runs / PRIMED)
+        elif begins == FIRST:
+            retrain(recipe.with_name(f"{FIRST}.json"), runs)
         runs.mkdir(parents=True, exist_ok=True)
         config.save(runs / recipe.name)
         replace(runs / f"{recipe.stem}.base", _base(config))

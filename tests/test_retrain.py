@@ -10,7 +10,18 @@ import pytest
 
 from rft.config import Config
 from rft.errors import CheckpointError, InputError
-from rft.retrain import CURVES, NAMES, PRIMED, SHIPPED, recipes, retrain, ship, thinned
+from rft.retrain import (
+    CURVES,
+    FIRST,
+    NAMES,
+    PRIMED,
+    RECIPES,
+    SHIPPED,
+    recipes,
+    retrain,
+    ship,
+    thinned,
+)
 from rft.run import Run
 from rft.zoo import cards
 
@@ -30,7 +41,9 @@ def run(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_every_recipe_is_a_config_and_starts_from_nothing_or_from_the_base() -> None:
     starts = {name: Config.read(file).checkpoint for name, file in recipes().items()}
-    assert next(iter(starts)) == "base" and starts["base"] == PRIMED
+    assert next(iter(starts)) == "base" and starts["base"] == FIRST
+    first, base = (Config.read(RECIPES / f"{name}.json") for name in (FIRST, "base"))
+    assert first.checkpoint == PRIMED and base.first == first.samples == first.sft_steps * 32
     assert {start for name, start in starts.items() if name != "base"} <= {"tiny-base"}
     assert set(starts) <= set(NAMES)
 
