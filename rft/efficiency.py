@@ -65,22 +65,28 @@ def scaled(recipe: Config, samples: int) -> Config:
 def measure(
     task: TaskName, split: str, samples: Sequence[int], stages: Sequence[str], n: int, runs: Path
 ) -> Iterator[dict[str, Any]]:
-    """Train and measure every point, the base first (0 samples); each is given as it is made."""
+    """Train and measure every point, the base first (0 samples); each is given as it is made.
+
+    At its recipe's own size a stage's bundled checkpoint is that point.
+    """
     chosen = ProblemSet(task, split, n, 0)
     exam = Exam.of(chosen, chosen.problems(), Decoding(temperature=0.0, seed=0), RUNS / EVAL)
     known = recipes()
+    named = [(size, f"{task}-{stage}") for size in samples for stage in stages]
     asked = [
-        (size, f"{task}-{stage}-{size}", scaled(Config.read(known[f"{task}-{stage}"]), size))
-        for size in samples
-        for stage in stages
+        (size, name, Config.read(known[name]), scaled(Config.read(known[name]), size))
+        for size, name in named
     ]  # all of them first: a size that cannot be is told before hours are spent
+    bundled = {card.id: card for card in zoo.cards() if card.bundled}
     yield _point(0, zoo.card_for("tiny-base"), chosen, exam)
     runs.mkdir(parents=True, exist_ok=True)
-    for size, name, config in asked:
-        file = runs / f"{name}.json"
-        config.save(file)
-        run = retrain(file, runs)
-        yield _point(size, zoo.card_for(str(run.final)), chosen, exam)
+    for size, name, recipe, config in asked:
+        card = bundled.get(f"tiny-{name}")
+        if card is None or size != recipe.samples:
+            file = runs / f"{name}-{size}.json"
+            config.save(file)
+            card = zoo.card_for(str(retrain(file, runs).final))
+        yield _point(size, card, chosen, exam)
 
 
 def _point(samples: int, card: zoo.Card, chosen: ProblemSet, exam: Exam) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rft import efficiency
 from rft.config import Config
 from rft.errors import InputError
 from rft.retrain import recipes
+from rft.zoo import cards
 
 TASK_RECIPES = [name for name in recipes() if name != "base"]
 
@@ -43,6 +44,15 @@ def test_too_few_or_too_many_problems_are_refused() -> None:
         efficiency.scaled(recipe, 8)
     with pytest.raises(InputError, match="too many"):
         efficiency.scaled(recipe, 100_000)
+
+
+def test_at_its_own_size_the_bundled_checkpoint_is_the_point(tmp_path: Path) -> None:
+    name = next(card.id for card in cards() if card.bundled and card.stage != "base")
+    task, stage = name.removeprefix("tiny-").split("-", 1)
+    size = Config.read(recipes()[f"{task}-{stage}"]).samples
+    points = efficiency.measure(task, "id", [size], [stage], 2, tmp_path)  # type: ignore[arg-type]
+    assert [(p["samples"], p["n"]) for p in points] == [(0, 2), (size, 2)]
+    assert not list(tmp_path.iterdir())
 
 
 def test_points_are_trained_measured_and_drawn(tmp_path: Path) -> None:
