@@ -46,9 +46,9 @@ def them(engine: Engine, tmp_path: Path) -> Comparisons:
 
 
 @pytest.fixture(scope="module")
-def endless(tiny: Path) -> zoo.Card:
-    """An untrained one, which seldom ends by itself."""
-    return zoo.card_for(str(tiny))
+def endless(slow: Path) -> zoo.Card:
+    """An untrained one, which never ends by itself."""
+    return zoo.card_for(str(slow))
 
 
 def usual(them: Comparisons, task: TaskName | None = "counting") -> list[zoo.Card]:
@@ -93,6 +93,21 @@ def test_a_slow_one_does_not_pace_a_fast_one(them: Comparisons, endless: zoo.Car
             before = seen[0]
             stop.set()
     assert before is not None and before.end == "waiting" and seen[0].end == "stop"
+
+
+def test_where_memory_holds_one_they_answer_in_turn_and_say_so(
+    them: Comparisons, endless: zoo.Card
+) -> None:
+    engine = Engine()
+    *_, _ = abreast(engine, [Part(endless, TURNS)], SHORT, threading.Event())
+    engine.budget_bytes = engine.loaded()[0].bytes + 1
+    parts, notes = [Part(endless, TURNS), Part(usual(them)[0], TURNS)], set()
+    for seen in abreast(engine, parts, replace(SHORT, max_new_tokens=200), threading.Event()):
+        notes.add(seen[1].note if seen[0].end == "waiting" else "")
+        assert not (seen[0].end == "waiting" and seen[1].text)
+    assert any("Waiting for memory: this one answers when another" in note for note in notes)
+    assert all(said.text and said.end in ("eos", "length") for said in seen)
+    engine.release()
 
 
 def test_one_that_fails_lets_the_other_finish(them: Comparisons, tmp_path: Path) -> None:
