@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 from visiting import NARROW, WIDE, Visit, shoot, sideways, visits
 
 from app.host import SHORT_ONLY, STRANGERS_PROBLEMS, Host
+from rft import data
+from rft.scenes import make
 
 LONG_MS = 240_000  # a process of its own loads torch and two models
 
@@ -127,6 +129,32 @@ def test_another_task_stopped_gone_on_with_and_deleted(
     page.get_by_role("button", name="Delete for good").click()
     expect(page.locator(".sheet-head.done")).to_contain_text("counting")
     assert len([f for f in studio.runs.iterdir() if (f / "match.json").exists()]) == 1
+
+
+def test_a_set_of_ones_own_is_asked_whole(visit: Visit, tmp_path: Path) -> None:
+    page, folder = visit(), tmp_path / "set"
+    mine = [make("counting", "id", number, 112) for number in (3, 4, 5)]
+    data.write(mine, folder, "id")
+    (records,) = (folder / "test_jsons").iterdir()
+    page.locator("#o-problems input").click()
+    page.get_by_role("option", name="A set of mine").click()
+    upload = page.locator("#o-upload input[type=file]")
+    upload.set_input_files([records])  # its pictures are missing
+    expect(page.locator("#o-upload table")).to_contain_text(".json")
+    asked(page, 50)
+    expect(page.get_by_test_id("toast-text").last).to_contain_text(".png")
+    images = sorted((folder / "images").rglob("*.png"))
+    page.locator("#o-upload").get_by_label("Clear").click()
+    upload.set_input_files([records, *images])
+    expect(page.locator("#o-upload table tr")).to_have_count(4)
+    asked(page, 50)
+    expect(page.locator(".sheet-head.done")).to_contain_text(records.name, timeout=LONG_MS)
+    expect(page.locator("#o-table tbody tr")).to_have_count(3)
+    assert {p.question for p in mine} == set(
+        page.locator("#o-table tbody th button").evaluate_all(
+            "all => all.map(one => one.lastChild.textContent.trim())"
+        )
+    )
 
 
 def test_a_stranger_starts_a_short_one_alone(visit: Visit, tmp_path: Path) -> None:
