@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from app import blind, overlay, spread
 from app.agreement import sentence, standing
-from app.conversation import Conversation, Exchange
+from app.conversation import Conversation, Exchange, Terms
 from app.gallery import Gallery
 from app.icons import icon
 from app.marks import NONE, Odd, odd
@@ -32,7 +32,8 @@ _ENDS = {
     "lost": "Interrupted. Ask again to compare.",
 }
 _VOTED = '<p class="voted">Your vote</p>'
-_CALLED = {"tie": "Your vote: a tie", "bad": "Your vote: none of them"}
+#: What a vote for none of them is called.
+CALLED = {"tie": "a tie", "bad": "none of them good"}
 _WORDS = '<mark class="odd">Marked</mark> is what no other pane says there'
 _LEGEND = f'<button class="legend" data-do="marks" aria-pressed="true">{_WORDS}</button>'
 _KEY = f'<span class="legend">{_WORDS}</span>'
@@ -56,15 +57,18 @@ def asked(made: Conversation, address: Address, *, veil: bool = False) -> str:
     return (
         f'<section class="asked" aria-label="The question">{shots(ask.images, address)}'
         f'<div class="words"><p class="question">{question}</p>'
-        f'<div class="row">{gold}{again}{share}{_drawing(made)}</div></div></section>'
+        f'<div class="row">{gold}{again}{share}'
+        f'<span class="drawing">{", ".join(drawing(made.terms or Terms()))}</span></div></div></section>'
     )
 
 
-def _drawing(made: Conversation) -> str:
-    """How all replies were drawn."""
-    if (terms := made.terms) is None:
-        return ""
-    return f'<span class="drawing">temperature {terms.temperature:g}, seed {terms.seed}</span>'
+def drawing(terms: Terms) -> list[str]:
+    """How all replies were drawn, in words."""
+    warmth = f"temperature {terms.temperature:g}"
+    if terms.samples == 1:
+        return [warmth, f"seed {terms.seed}"]
+    last = terms.seed + terms.samples - 1
+    return [f"{terms.samples} samples each", warmth, f"seeds {terms.seed} to {last}"]
 
 
 def panes(
@@ -96,7 +100,9 @@ def panes(
             f'<section class="pane stage-{stage_look(card.stage).slug}" '
             f'aria-label="{plain(card.title)}">{head}{inside}</section>'
         )
-    called = "" if vote is None or vote.best else f'<p class="voted">{_CALLED[vote.choice]}</p>'
+    called, shown = "", {card.id for card in cards}
+    if vote is not None and not vote.best and shown >= {voter.id for voter in vote.among}:
+        called = f'<p class="voted">Your vote: {CALLED[vote.choice]}</p>'
     add = "" if busy or len(cards) >= most else (
         f'<button class="add" data-do="browse" data-opens="lineup" data-pane="{len(cards)}">'
         f"{icon('plus')}Add a checkpoint</button>"

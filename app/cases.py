@@ -21,7 +21,6 @@ from rft.parse import parse
 from rft.types import Measure
 
 PAGE = 50  #: rows shown at once
-_BARE = " <small>right, without its tag</small>"
 _SHORT = 120  # characters of a question, or of an answer, in the table
 _LARGE = 720  # pixels: the longest side of an opened picture
 
@@ -153,11 +152,21 @@ def _mark(answer: Answer | None, measure: Measure) -> str:
         return '<span class="none">not asked yet</span>'
     kind = "right" if answer.right(measure) else "wrong"
     said = plain(_cut(answer.final)) or "no answer"
-    bare = measure == "strict" and answer.lenient and not answer.strict
+    loose = f" <small>{_loosely(answer)}</small>" if _loose(answer, measure) else ""
     return (
         f'<span class="{kind}" title="{kind}">{icon(kind)}<span class="word">{kind}: </span>'
-        f"{said}</span>{_BARE if bare else ''}"
+        f"{said}</span>{loose}"
     )
+
+
+def _loose(answer: Answer, measure: Measure) -> bool:
+    """Whether it is right, but not by the measure."""
+    return answer.lenient and not answer.right(measure)
+
+
+def _loosely(answer: Answer) -> str:
+    bare = parse(answer.text).answer is None
+    return "right, without its tag" if bare else "right, in another form"
 
 
 def _said(column: Column, answer: Answer | None, measure: Measure) -> str:
@@ -177,8 +186,8 @@ def _said(column: Column, answer: Answer | None, measure: Measure) -> str:
             thought = f'<div class="reasoning">{rich(reply.thinking)}</div>{checked}'
         final = rich(reply.final) if reply.final else "No answer"
         form = "well formed" if answer.formed else "not in the form think, answer"
-        if answer.lenient and not answer.right(measure):
-            form = f"right, but not inside its tag; {form}"
+        if _loose(answer, measure):
+            form = f"{_loosely(answer)}; {form}"
         inside = (
             f'{thought}<div class="answer"><div class="value">{final}</div>'
             f'<p class="verdict {kind}">{icon(kind)}<b>{kind.capitalize()}</b></p></div>'

@@ -144,8 +144,12 @@ def wire(
         return drawn({**kept, "match": made.id, "o_wanted": "", "o_kind": "", "o_page": 0}, seen)
 
     @told
-    def receive(kept: dict[str, Any], files: list[str] | None) -> dict[str, Any]:
-        return sittings.receive(kept, [api.path(file) for file in files]) if files else kept
+    def receive(kept: dict[str, Any], files: list[str] | None, task: str) -> Any:
+        if not files:
+            return kept, gr.skip()
+        paths = [api.path(file) for file in files]
+        kept, found = sittings.receive(kept, paths, task_of(task))
+        return kept, gr.File(label=found)
 
     def of_task(task: str) -> Any:
         name = task_of(task)
@@ -188,7 +192,7 @@ def wire(
 
     chosen = [page.problems, page.n, seed, page.how]
     page.start.click(begin, [session, wires.seen, task, *chosen], looked, **PRIVATE)
-    page.upload.upload(receive, [session, page.upload], [session], **PRIVATE)
+    page.upload.upload(receive, [session, page.upload, task], [session, page.upload], **PRIVATE)
     page.problems.change(
         lambda split: gr.File(visible=split == OWN), [page.problems], [page.upload], **AT_ONCE
     )

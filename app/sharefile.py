@@ -77,16 +77,10 @@ def _reticent(made: Conversation) -> Conversation:
 def _facts(made: Conversation, day: str, vote: Vote | None) -> list[str]:
     terms, task = made.terms or Terms(), made.last.ask.task if made.last else None
     found = [TASKS[task].title if task else "Free question"]
-    if terms.samples > 1:
-        seeds = f"seeds {terms.seed} to {terms.seed + terms.samples - 1}"
-        found.append(f"{terms.samples} samples each, {seeds}")
-    else:
-        found.append(f"seed {terms.seed}")
-    found.append(f"temperature {terms.temperature:g}")
+    found += beside.drawing(terms)
     if vote is not None:
         titles = {voter.id: voter.title for voter in vote.among}
-        words = {"tie": "a tie", "bad": "none of them good"}
-        found.append(f"blind vote: {titles.get(vote.best or '') or words[vote.choice]}")
+        found.append(f"blind vote: {titles.get(vote.best or '') or beside.CALLED[vote.choice]}")
     return [*found, day]
 
 

@@ -18,7 +18,7 @@ _WHOLE = ("eos", "length")
 class Side:
     """Where in the comparison its samples are. ``shown``: the place of the one that is being
     written; when all have ended, of the first that gave the majority's answer. ``spread`` is of
-    those of ``counted``, which came to an end with something said."""
+    those of ``counted``, which came to an end."""
 
     card: str
     places: tuple[int, ...]
@@ -46,13 +46,13 @@ def eligible(made: Conversation) -> list[int]:
     return [
         number
         for number, side in enumerate(sides(made))
-        if not side.busy and _whole(made.exchanges[side.shown].said)
+        if not side.busy and _told(made.exchanges[side.shown].said)
     ]
 
 
 def _side(made: Conversation, card: str, places: tuple[int, ...]) -> Side:
     waiting = [place for place in places if made.exchanges[place].said.end == "waiting"]
-    counted = tuple(place for place in places if _whole(made.exchanges[place].said))
+    counted = tuple(place for place in places if made.exchanges[place].said.end in _WHOLE)
     answers = [made.exchanges[place].said.reply.final for place in counted]
     task = None if made.last is None else made.last.ask.task
     found = spread(answers, task)
@@ -62,5 +62,5 @@ def _side(made: Conversation, card: str, places: tuple[int, ...]) -> Side:
     return Side(card, places, shown, counted, found, bool(waiting))
 
 
-def _whole(said: Said) -> bool:
+def _told(said: Said) -> bool:
     return said.end in _WHOLE and bool(said.text)

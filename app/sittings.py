@@ -23,7 +23,7 @@ from rft import contest
 from rft.errors import InputError
 from rft.images import open_image
 from rft.match import Match, create, matches
-from rft.problemset import ProblemSet, from_folder
+from rft.problemset import MOST, ProblemSet, from_folder
 from rft.run import ROOT
 from rft.runs import delete
 from rft.types import Decoding, Problem, TaskName
@@ -155,14 +155,22 @@ class Sittings:
             with suppress(InputError):  # it is under way
                 delete(old)
 
-    def receive(self, kept: dict[str, Any], files: Sequence[Path]) -> dict[str, Any]:
-        """Take in an upload; what the browser then keeps."""
+    def receive(
+        self, kept: dict[str, Any], files: Sequence[Path], task: TaskName | None
+    ) -> tuple[dict[str, Any], str]:
+        """Take in an upload; what the browser then keeps, and what there is in it of the task.
+
+        InputError names the rows that cannot be used.
+        """
         if not self.host.evaluating:
             raise InputError(SHORT_ONLY)
         id = self.drafts.known(kept.get("draft")) or self.drafts.new()
-        self.drafts.receive(id, files)
+        folder = self.drafts.receive(id, files)
         records = (file.name for file in files if file.suffix.lower() in (".zip", *RECORDS))
-        return {**kept, "draft": id, "draft_name": next(records, "the uploaded set")[:60]}
+        name = next(records, "the uploaded set")[:60]
+        count = from_folder(folder, task, MOST, 0, name)[0].n if task else 0
+        found = f"{count:,} {'problem' if count == 1 else 'problems'} in {name}" if task else name
+        return {**kept, "draft": id, "draft_name": name}, found
 
     def allowed(self, n: int, own: bool, bundled: bool) -> None:
         """InputError where a stranger asks for more than the owner of a public page lets him."""

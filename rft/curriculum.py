@@ -35,8 +35,8 @@ WIDE = 0.25
 #: In which manners problems are answered. At first mostly in full, for thinking is what takes
 #: long to learn; where UNDECIDED so that the base is left undecided whether to think, and
 #: reinforcement learning has something to bring out. The first 144,000 lessons were to be all: a
-#: base of them reads figures and boards (97% of the digits and of the colours), and has one
-#: counting problem in three right and no spatial one. So it is taught on, and the end comes again.
+#: base of them had 71 of 200 counting problems right and none of 200 spatial ones (held out, greedy).
+#: So it is taught on, and the end comes again.
 MANNERS = ("plain", "bare", "tagged", "full")
 THOROUGH, MIXED = (3, 3, 6, 88), (5, 22, 38, 35)
 UNDECIDED = (range(126_000, 144_000), range(276_000, 288_000))

@@ -1,7 +1,7 @@
 """``python -m rft efficiency``: how far each stage comes with how many training problems.
 
-Every point is a run of its own, a recipe with more or fewer problems, each seen once; runs and
-answers that are there already are used again. Knows recipes, exams and charts; no trainer.
+Every point is a recipe with more or fewer problems, each seen once; runs, answers and bundled
+checkpoints that are there already are used again. Knows recipes, exams and charts; no trainer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rft.evaluate import Share
 from rft.exam import EVAL, Exam, sit
 from rft.journal import replace
 from rft.problemset import ProblemSet
-from rft.retrain import STAGES, recipes, retrain
+from rft.retrain import STAGES, recipes, retrain, shipped
 from rft.run import ROOT as RUNS
 from rft.scenes import SPLITS
 from rft.standings import standing
@@ -67,7 +67,7 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Train and measure every point, the base first (0 samples); each is given as it is made.
 
-    At its recipe's own size a stage's bundled checkpoint is that point.
+    At its recipe's own size that recipe's bundled checkpoint is the point.
     """
     chosen = ProblemSet(task, split, n, 0)
     exam = Exam.of(chosen, chosen.problems(), Decoding(temperature=0.0, seed=0), RUNS / EVAL)
@@ -77,16 +77,16 @@ def measure(
         (size, name, Config.read(known[name]), scaled(Config.read(known[name]), size))
         for size, name in named
     ]  # all of them first: a size that cannot be is told before hours are spent
-    bundled = {card.id: card for card in zoo.cards() if card.bundled}
     yield _point(0, zoo.card_for("tiny-base"), chosen, exam)
     runs.mkdir(parents=True, exist_ok=True)
     for size, name, recipe, config in asked:
-        card = bundled.get(f"tiny-{name}")
-        if card is None or size != recipe.samples:
+        if size == recipe.samples and shipped(name):
+            where = f"tiny-{name}"
+        else:
             file = runs / f"{name}-{size}.json"
             config.save(file)
-            card = zoo.card_for(str(retrain(file, runs).final))
-        yield _point(size, card, chosen, exam)
+            where = str(retrain(file, runs).final)
+        yield _point(size, zoo.card_for(where), chosen, exam)
 
 
 def _point(samples: int, card: zoo.Card, chosen: ProblemSet, exam: Exam) -> dict[str, Any]:

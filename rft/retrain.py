@@ -50,10 +50,12 @@ def recipes(folder: Path = RECIPES) -> dict[str, Path]:
 def retrain(recipe: Path, runs: Path) -> Run:
     """Train a recipe in a process of its own; a run that is there is resumed, or left if done.
 
-    InputError where the run was begun by another recipe, or from another base than the bundled.
+    InputError where the run was begun by another recipe, or from other weights than it would be.
     """
     run, config = Run(runs / recipe.stem), Config.read(recipe)
     begins = config.checkpoint
+    if begins == FIRST:
+        retrain(recipe.with_name(f"{FIRST}.json"), runs)
     if begins in (PRIMED, FIRST):
         config = replaced(config, checkpoint=str(runs / begins / "final"))
     if run.folder.exists() and (run.config != config or _begun_on(run) != _base(config)):
@@ -64,8 +66,6 @@ def retrain(recipe: Path, runs: Path) -> Run:
     if run.state() != "done":
         if begins == PRIMED:
             _command("prime", runs / PRIMED)
-        elif begins == FIRST:
-            retrain(recipe.with_name(f"{FIRST}.json"), runs)
         runs.mkdir(parents=True, exist_ok=True)
         config.save(runs / recipe.name)
         replace(runs / f"{recipe.stem}.base", _base(config))
@@ -76,10 +76,10 @@ def retrain(recipe: Path, runs: Path) -> Run:
 
 
 def _base(config: Config) -> str:
-    """The mark of the bundled base that a recipe starts from; "" of one that starts elsewhere."""
-    if config.checkpoint != "tiny-base":
-        return ""
-    return blake2s((SHIPPED / "base" / "model.safetensors").read_bytes()).hexdigest()
+    """The mark of the weights that a recipe starts from; "" where there are none yet."""
+    begins = SHIPPED / "base" if config.checkpoint == "tiny-base" else Path(config.checkpoint)
+    weights = begins / "model.safetensors"
+    return blake2s(weights.read_bytes()).hexdigest() if weights.is_file() else ""
 
 
 def _begun_on(run: Run) -> str:
@@ -104,12 +104,28 @@ def ship(run: Run, checkpoints: Path = SHIPPED, curves: Path = CURVES) -> None:
     draft.rename(checkpoints / name)
     curves.mkdir(exist_ok=True)
     told = {
+        "of": _mark(run.config, _begun_on(run)),
         "steps": run.config.total_steps,
         "curve": thinned(run.metrics()),
         "heldout": run.heldout(),
         "doctor": [asdict(finding) for finding in _findings(run)],
     }
     replace(curves / f"{name}.json", json.dumps(told, indent=1) + "\n")
+
+
+def shipped(name: str, curves: Path = CURVES) -> bool:
+    """Whether the bundled checkpoint of that name is its recipe's, from the bundled base."""
+    file, recipe = curves / f"{name}.json", recipes().get(name)
+    if recipe is None or not file.is_file():
+        return False
+    config = Config.read(recipe)
+    return bool(json.loads(file.read_text())["of"] == _mark(config, _base(config)))
+
+
+def _mark(config: Config, base: str) -> str:
+    """A few letters for what decides a checkpoint: its config, and the weights it began from."""
+    decided = json.dumps(asdict(config), sort_keys=True) + base
+    return blake2s(decided.encode(), digest_size=12).hexdigest()
 
 
 def _findings(run: Run) -> list[Finding]:

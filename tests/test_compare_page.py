@@ -128,7 +128,10 @@ def test_a_question_of_ones_own_to_three_stopped_and_asked_again(
     page.locator("#c-panes").get_by_label(re.compile("^Remove slow")).click()
     expect(page.locator("#c-panes .pane")).to_have_count(2)
     page.locator("#c-composer textarea").fill("A draft")
+    go_on = page.get_by_role("button", name="Open in Chat").first
+    before = go_on.get_attribute("data-comparison") or ""
     page.get_by_role("button", name="Ask again").click()
+    expect(go_on).not_to_have_attribute("data-comparison", before, timeout=SLOW_MS)
     finished(page)
     expect(page.locator("#c-composer textarea")).to_have_value("A draft")
     expect(page.locator(".asked .drawing")).to_have_text("temperature 0.1, seed 0")

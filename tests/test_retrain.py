@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from hashlib import blake2s
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from rft.config import Config
 from rft.errors import CheckpointError, InputError
@@ -20,6 +23,7 @@ from rft.retrain import (
     recipes,
     retrain,
     ship,
+    shipped,
     thinned,
 )
 from rft.run import Run
@@ -118,3 +122,34 @@ def test_a_thinned_curve_averages_within_a_stage_and_keeps_the_last_step() -> No
         {"stage": "grpo", "step": 7, "loss": 6.5},
         {"stage": "grpo", "step": 9, "loss": 8.5},
     ]
+
+
+def test_the_base_begins_where_its_first_recipe_ends(recipe: Path, tmp_path: Path) -> None:
+    first = recipe.read_text()
+    (tmp_path / f"{FIRST}.json").write_text(first)
+    replace(Config.read(recipe), checkpoint=FIRST, first=8).save(tmp_path / "base.json")
+    made = retrain(tmp_path / "base.json", tmp_path / "runs")
+    begun = tmp_path / "runs" / FIRST / "final"
+    assert made.state() == "done" and made.config.checkpoint == str(begun)
+    weights = [load_file(folder / "model.safetensors") for folder in (begun, made.final)]
+    assert any(not weights[0][name].equal(weights[1][name]) for name in weights[0])
+    shutil.rmtree(begun.parent)  # trained anew, from another seed
+    replace(Config.read(recipe), seed=1).save(tmp_path / f"{FIRST}.json")
+    with pytest.raises(InputError, match="earlier base"):
+        retrain(tmp_path / "base.json", tmp_path / "runs")
+
+
+def test_what_shipped_is_known_by_its_recipe_and_its_base(tmp_path: Path) -> None:
+    name = "counting-zero"
+    run = Run(tmp_path / "runs" / name)
+    run.folder.mkdir(parents=True)
+    Config.read(RECIPES / f"{name}.json").save(run.folder / "config.json")
+    shutil.copytree(SHIPPED / "base", run.final)
+    assert not shipped(name, tmp_path)  # nothing is there
+    for base, known in (
+        (blake2s((SHIPPED / "base" / "model.safetensors").read_bytes()).hexdigest(), True),
+        ("another", False),
+    ):
+        (tmp_path / "runs" / f"{name}.base").write_text(base)
+        ship(run, tmp_path / "tiny", tmp_path)
+        assert shipped(name, tmp_path) == known

@@ -76,6 +76,9 @@ def test_whoever_was_not_asked_for_tags_is_not_judged_by_them(tmp_path: Path) ->
     untagged = made(tmp_path / "untagged", [["=", "x"], [make("counting", "id", 0).answer, "x"]])
     shown = cases.table(sets.sheet(untagged, "strict"), View())
     assert shown.count("right, without its tag") == 1
+    decimal = f"<think>\nSo.\n</think>\n<answer>\n{make('counting', 'id', 0).answer}.0\n</answer>"
+    worded = made(tmp_path / "worded", [["=", "x"], [decimal, "x"]])
+    assert cases.table(sets.sheet(worded, "strict"), View()).count("right, in another form") == 1
     assert "without its tag" not in cases.table(sets.sheet(untagged, "lenient"), View())
     cards = [zoo.card_for(name) for name in ("tiny-base", "qwen2-vl-2b")]
     bare = create(tmp_path, cards, ProblemSet("counting", "id", 2), GREEDY)
@@ -213,7 +216,12 @@ def test_an_uploaded_set_is_copied_and_answered(tmp_path: Path, tiny: Path) -> N
     data.write([make("counting", "id", n, 48) for n in range(5)], source, "id")
     files = [*(source / "test_jsons").iterdir(), *(source / "images" / "test_images").iterdir()]
     room = sittings(tmp_path)
-    kept = room.receive({"cards": {"counting": [str(tiny), "tiny-base"]}}, files)
+    mine = {"cards": {"counting": [str(tiny), "tiny-base"]}}
+    with pytest.raises(InputError, match="image"):
+        room.receive(mine, files[:1], "counting")
+    kept, found = room.receive(mine, files, "counting")
+    assert found == f"5 problems in {files[0].name}"
+    assert room.receive(kept, files, None)[1] == files[0].name
     match, _ = room.begin(kept, "counting", OWN, 3, 0, "paper")
     try:
         assert (
@@ -243,7 +251,7 @@ def test_strangers_start_short_ones_of_their_own_and_touch_no_other(tmp_path: Pa
         theirs.mine({"match": match.id})
     assert "no longer there" in theirs.case({"match": match.id}, 0)
     with pytest.raises(InputError, match="RFT_EVALUATION=on"):
-        theirs.receive({}, [])
+        theirs.receive({}, [], None)
     assert theirs.draw({}, {})[0]["o-head"] == scoreboard.NOTHING, "the owner's is not theirs"
     by_visitor(match)
     assert theirs.mine({"match": match.id}) == match
