@@ -16,6 +16,7 @@ from app import api, reportfile
 from app.asking import AT_ONCE, PRIVATE, part
 from app.faults import told
 from app.host import SHORT_ONLY, STRANGERS_PROBLEMS, Host
+from app.markup import plain
 from app.panel import task_of
 from app.sittings import OWN, PARTS, Sittings
 from rft import process
@@ -59,6 +60,7 @@ class Page:
     line: gr.HTML
     problems: gr.Dropdown
     upload: gr.File
+    found: gr.HTML
     n: gr.Number
     how: gr.Dropdown
     start: gr.Button
@@ -99,6 +101,7 @@ def lay_out(wires: Wires, mode: gr.HTML, host: Host) -> Page:
             label="A zip, or JSON / JSONL with its images", file_count="multiple",
             file_types=FILES, visible=False, height=120, elem_id="o-upload",
         )  # fmt: skip
+        found = part("o-found", "[]")
         if not host.evaluating:
             note = f'<p class="hint">{SHORT_ONLY}</p>'
             gr.HTML(note, apply_default_css=False, js_on_load=None, elem_id="o-host")
@@ -109,7 +112,7 @@ def lay_out(wires: Wires, mode: gr.HTML, host: Host) -> Page:
             "o-table": part("o-table", "['wanted', 'kind', 'leaf', 'case']"),
         }
         case = part("o-case", "['case']", template=_CASE)
-    return Page(wires, mode, line, problems, upload, n, how, start, parts, case)
+    return Page(wires, mode, line, problems, upload, found, n, how, start, parts, case)
 
 
 def splits_of(task: TaskName, host: Host) -> list[tuple[str, str]]:
@@ -149,7 +152,7 @@ def wire(
             return kept, gr.skip()
         paths = [api.path(file) for file in files]
         kept, found = sittings.receive(kept, paths, task_of(task))
-        return kept, gr.File(label=found)
+        return kept, f'<p class="hint">{plain(found)}</p>'
 
     def of_task(task: str) -> Any:
         name = task_of(task)
@@ -192,9 +195,13 @@ def wire(
 
     chosen = [page.problems, page.n, seed, page.how]
     page.start.click(begin, [session, wires.seen, task, *chosen], looked, **PRIVATE)
-    page.upload.upload(receive, [session, page.upload, task], [session, page.upload], **PRIVATE)
+    page.upload.upload(receive, [session, page.upload, task], [session, page.found], **PRIVATE)
+    page.upload.clear(lambda: "", None, [page.found], **AT_ONCE)
     page.problems.change(
-        lambda split: gr.File(visible=split == OWN), [page.problems], [page.upload], **AT_ONCE
+        lambda split: (gr.File(visible=split == OWN), gr.HTML(visible=split == OWN)),
+        [page.problems],
+        [page.upload, page.found],
+        **AT_ONCE,
     )
     task.change(of_task, [task], [page.problems], **AT_ONCE)
     for name, event, change in (
