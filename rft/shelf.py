@@ -127,8 +127,8 @@ class Shelf:
             if last in files:
                 return folder / last
         raise InputError(
-            f"names the image “{name}”, which is not in {self.root.name}/ "
-            "(are the set's image archives unpacked there?)"
+            f"names the image “{name}”, which is not there: add it, or unpack the set's archive "
+            "of images beside the records."
         )
 
     def _listed(self, folder: Path) -> set[str]:

@@ -305,16 +305,16 @@ def test_prompts_are_taken_off_questions():
         (row(image=[]), "neither a file name"),
         (row(image=3), "neither a file name"),
         (row(image=["a.png", "b.png"]), "has 2 image(s), but counting takes 1"),
-        (row(image="gone.png"), "“gone.png”, which is not in"),
-        (row(image="images"), "not in"),
+        (row(image="gone.png"), "“gone.png”, which is not there"),
+        (row(image="images"), "which is not there"),
         (row(image="../test_images/a.png"), "outside the data folder"),
         (row(image="/etc/passwd"), "outside the data folder"),
         (row(image="C:\\a.png"), "outside the data folder"),
-        (row(image="https://example.org/a.png"), "not in"),
+        (row(image="https://example.org/a.png"), "which is not there"),
         (row(image="/a.png"), "outside the data folder"),
         (row(image=".."), "outside the data folder"),
-        (row(image="x\0/a.png"), "not in"),
-        (row(image="x" * 5000 + "/a.png"), "not in"),
+        (row(image="x\0/a.png"), "which is not there"),
+        (row(image="x" * 5000 + "/a.png"), "which is not there"),
         (row(problem="\ud800"), "broken character"),
         ("text", "holds text"),
         (None, "holds nothing"),
@@ -363,14 +363,14 @@ def test_links_do_not_lead_out_of_the_folder(tmp_path):
     Image.new("RGB", (28, 28)).save(outside)
     link = folder / "images/test_images/link.png"
     link.symlink_to(outside)
-    refusal(folder, "not in")
+    refusal(folder, "which is not there")
     link.unlink()
     link.symlink_to("a.png")
     assert load(folder)[0].images[0].name == "link.png"
     link.unlink()
     (folder / "images/away").symlink_to(tmp_path)
     folder_of(folder, [row(image="away/secret.png")])
-    refusal(folder, "not in")
+    refusal(folder, "which is not there")
 
 
 def test_a_set_in_the_hubs_cache_is_read_through_its_links(tmp_path):
