@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from app.conversation import Ask, Conversation, End, Exchange, Said
+from app.side import eligible, sides
 from app.spread import bars, sentence, spread
 
 
@@ -37,3 +39,16 @@ def test_bars_are_inert() -> None:
     drawn = bars(spread(["<b>", "<b>", ""], None))
     assert "&lt;b&gt;" in drawn and "<b>2</b>" in drawn and "width:67%" in drawn
     assert "No answer" in drawn
+
+
+def test_samples_count_that_came_to_an_end() -> None:
+    ask = Ask("How many?", "How many?", (), "counting")
+    told: list[tuple[str, End]] = [("", "eos"), ("2", "eos"), ("I see", "stop"), ("", "error")]
+    said = [Said(text, end, "card", tokens=1) for text, end in told]
+    made = Conversation("x" * 22, tuple(Exchange(ask, one) for one in said))
+    (side,) = sides(made)
+    assert side.counted == (0, 1) and side.shown == 1 and eligible(made) == [0]
+    assert sentence(side.spread, None, 4).endswith("; 2 did not come to an end.")
+    stopped = Conversation("x" * 22, made.exchanges[2:3] * 2)
+    assert sentence(sides(stopped)[0].spread, None, 2) == "No sample came to an end."
+    assert eligible(stopped) == []
