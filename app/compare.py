@@ -21,6 +21,7 @@ from app.facing import HOT, Page, draw, session, task_kept
 from app.faults import told
 from app.panel import LARGEST_SEED, PAPER, asked_for, task_of
 from app.sittings import Sittings
+from rft.errors import InputError
 
 
 def tab(
@@ -64,6 +65,8 @@ def _wire(page: Page, all: Comparisons) -> None:
     ) -> Any:
         all.free(kept.get("last"))
         files = [api.path(file) for file in message["files"]]
+        if task_of(task) and not files:
+            raise InputError("Add the image that the question is about, or choose Free.")
         cards = chosen(all.room, kept, task_of(task))
         words = message["text"], files, task_of(task), gold, kind
         made = all.ask(cards, *words, terms=_terms(*settings), owner=owner(tab))
