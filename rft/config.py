@@ -54,7 +54,11 @@ class Config:
     micro_batch: int = 64
     """Examples or completions in one forward pass of one process: what memory allows."""
     sft_learning_rate: float = 1e-4
-    """Peak learning rate of SFT (AdamW, cosine to zero)."""
+    """Peak learning rate of SFT (cosine to zero)."""
+    optimizer: str = "adamw"
+    """Of SFT: "adamw", or "muon" for the language model's matrices (needs rank 0)."""
+    muon_rate: float = 1.0
+    """Muon's learning rate as a multiple of AdamW's."""
     learning_rate: float = 1e-4
     """Peak learning rate of GRPO (AdamW, cosine to zero)."""
     warmup: float = 0.03
@@ -119,6 +123,12 @@ class Config:
         for name in ("learning_rate", "sft_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 found.append(f"{name} must lie between 0 and 1: 1e-4 suits LoRA, 1e-6 all weights.")
+        if self.optimizer not in ("adamw", "muon"):
+            found.append('optimizer is "adamw" or "muon".')
+        elif self.optimizer == "muon" and self.rank:
+            found.append("Muon is for whole weights: set rank to 0, or optimizer to adamw.")
+        if not 0 < self.muon_rate < 100:
+            found.append("muon_rate is a multiple of AdamW's learning rate: 1 to 10.")
         if not 0 < self.vision_rate <= 1:
             found.append("vision_rate is a share: above 0, at most 1. train_vision off freezes it.")
         if not 0 <= self.warmup < 1:

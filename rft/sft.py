@@ -21,6 +21,7 @@ from rft.errors import InputError
 from rft.images import open_image
 from rft.learner import Learner
 from rft.lessons import Lesson
+from rft.optimizer import optimizer
 from rft.order import passes, per_pass
 from rft.pace import CHECKPOINTED
 from rft.policy import structure
@@ -93,29 +94,14 @@ def trainer(
         disable_tqdm=True,
         **_workers(config),
     )
-    made = SFTTrainer(
+    return SFTTrainer(
         model=learner.model,
         args=args,
         train_dataset=Dataset.from_dict({"index": order}).with_transform(rows),
         processing_class=learner.processor,
         callbacks=list(callbacks),
+        optimizers=(optimizer(config, learner.whole), None),
     )
-    if config.train_vision and config.vision_rate < 1:
-        _slow(made, learner.whole.model.visual, config.vision_rate)
-    return made
-
-
-def _slow(trainer: SFTTrainer, tower: torch.nn.Module, share: float) -> None:
-    """Let the tower learn at this share of the learning rate.
-
-    Adam's steps are as large where the gradient is noise: until the language model can tell
-    what it sees, they would undo what a primed tower knows.
-    """
-    theirs, optimizer = {id(p) for p in tower.parameters()}, trainer.create_optimizer()
-    for group in list(optimizer.param_groups):
-        slow = [p for p in group["params"] if id(p) in theirs]
-        group["params"] = [p for p in group["params"] if id(p) not in theirs]
-        optimizer.add_param_group({**group, "params": slow, "lr": share * group["lr"]})
 
 
 def lesson(method: str, problem: Problem) -> Lesson:
