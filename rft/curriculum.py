@@ -16,30 +16,26 @@ from rft.types import TaskName
 
 #: How the base comes to its tasks. Up to each of these lessons: how often the sorts of SORTS are
 #: drawn, how many objects there are at most to look at, and the share of a task that only looks.
-#: One object at first, and no other task: a new language model then names its colour after some
-#: 5,000 lessons, and three in four of the colours of up to four objects after 14,000. With two
-#: objects, boards and writing from the start, colours were at chance after 13,000.
+#: One object at first, and no other task. With two objects, boards and writing from the start, a
+#: new language model was at chance of colours after 13,000 lessons.
 SORTS = ("counting", "spatial", "structure", "writing", "sums")
 COMING = (
-    (6_000, (100, 0, 0, 0, 0), 1, 1.0),
-    (12_000, (85, 15, 0, 0, 0), 2, 1.0),
-    (20_000, (60, 40, 0, 0, 0), 4, 1.0),
-    (36_000, (25, 30, 0, 45, 0), 4, 1.0),
-    (60_000, (18, 32, 28, 16, 6), 5, 0.6),
-    (144_000, (14, 38, 36, 6, 6), 5, 0.25),
-    (None, (38, 34, 16, 6, 6), 6, 0.2),
+    (4_000, (100, 0, 0, 0, 0), 1, 1.0),
+    (9_000, (85, 15, 0, 0, 0), 2, 1.0),
+    (15_000, (60, 40, 0, 0, 0), 4, 1.0),
+    (26_000, (30, 30, 0, 40, 0), 4, 1.0),
+    (42_000, (24, 30, 24, 16, 6), 5, 0.6),
+    (None, (36, 34, 18, 6, 6), 6, 0.2),
 )
 #: The share of lessons in the looks of the domain shift, of training scenes all the same: as the
 #: Qwen2-VL of the paper, the base has seen more of the world than the fine-tuning shows again.
 WIDE = 0.25
 #: In which manners problems are answered. At first mostly in full, for thinking is what takes
-#: long to learn; where UNDECIDED so that the base is left undecided whether to think, and
-#: reinforcement learning has something to bring out. The first 144,000 lessons were to be all: a
-#: base of them had 71 of 200 counting problems right and none of 200 spatial ones (held out, greedy).
-#: So it is taught on, and the end comes again.
+#: long to learn; in the end so that the base is left UNDECIDED whether to think, and reinforcement
+#: learning has something to bring out.
 MANNERS = ("plain", "bare", "tagged", "full")
 THOROUGH, MIXED = (3, 3, 6, 88), (5, 22, 38, 35)
-UNDECIDED = (range(126_000, 144_000), range(276_000, 288_000))
+UNDECIDED = range(180_000, 192_000)
 
 
 def base(index: int) -> Lesson:
@@ -55,7 +51,7 @@ def base(index: int) -> Lesson:
     task = next(name for name in get_args(TaskName) if name == sort)
     if looking:
         return looked_at(rng, task, most, shifted=shifted)
-    manners = MIXED if any(index in part for part in UNDECIDED) else THOROUGH
+    manners = MIXED if index in UNDECIDED else THOROUGH
     return answered(*posed(rng, task, shifted=shifted), rng.choices(MANNERS, manners)[0])
 
 
