@@ -48,9 +48,9 @@ def optimizer(config: Config, model: Any) -> Optimizer | None:
     adam = AdamW([group for group in groups if group["params"]], lr=rate, betas=BETAS)
     if not muon:
         return adam
-    # As large a step as Adam's would be, and then some: a direction of Muon's is worth more.
-    pace = {"lr": rate * config.muon_rate, "adjust_lr_fn": "match_rms_adamw"}
-    return Together(Muon(muon, weight_decay=config.weight_decay, **pace), adam)
+    pace = rate * config.muon_rate
+    matrices = Muon(muon, pace, config.weight_decay, adjust_lr_fn="match_rms_adamw")
+    return Together(matrices, adam)
 
 
 class Together(Optimizer):

@@ -33,17 +33,17 @@ SHIPPED = ROOT / "assets" / "tiny"
 CURVES = ROOT / "assets" / "curves"
 #: The paper's stages for each task, after the base that all start from.
 STAGES = ("ans-sft", "cot-sft", "zero", "rft")
-NAMES = ("base", *(f"{task}-{stage}" for task in get_args(TaskName) for stage in STAGES))
-#: What recipes name as their start beside bundled checkpoints: a tiny one primed by rft.primer,
-#: and what is trained on the way to the base and not shipped.
+#: What recipes name as their start beside the cards' checkpoints: a tiny one primed by rft.primer,
+#: and the base half taught. It has no card; it is bundled so that its hours need not be spent again.
 PRIMED, FIRST = "primed", "base-first"
+NAMES = (FIRST, "base", *(f"{task}-{stage}" for task in get_args(TaskName) for stage in STAGES))
 _UNFINISHED = "{} is not finished: the same command goes on where it stands."
 #: Rows of a shipped curve, each the mean of as many steps as it takes.
 ROWS = 150
 
 
 def recipes(folder: Path = RECIPES) -> dict[str, Path]:
-    """The recipes of what ships, by name, in the order in which they build on each other."""
+    """The recipes there are, by name, in the order in which they build on each other."""
     return {name: file for name in NAMES if (file := folder / f"{name}.json").is_file()}
 
 
@@ -54,10 +54,10 @@ def retrain(recipe: Path, runs: Path) -> Run:
     """
     run, config = Run(runs / recipe.stem), Config.read(recipe)
     begins = config.checkpoint
-    if begins == FIRST:
-        retrain(recipe.with_name(f"{FIRST}.json"), runs)
-    if begins in (PRIMED, FIRST):
-        config = replaced(config, checkpoint=str(runs / begins / "final"))
+    if begins == PRIMED:
+        config = replaced(config, checkpoint=str(runs / PRIMED / "final"))
+    elif begins == FIRST:
+        config = replaced(config, checkpoint=str(SHIPPED / FIRST))
     if run.folder.exists() and (run.config != config or _begun_on(run) != _base(config)):
         raise InputError(
             f"{run.folder} was begun by another recipe or from an earlier base: remove it to "
@@ -160,8 +160,8 @@ def _mean(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def command(argv: list[str]) -> int:
     """``python -m rft retrain NAME … | --all``"""
     parser = argparse.ArgumentParser(prog="python -m rft retrain", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a bundled checkpoint, as base")
-    parser.add_argument("--all", action="store_true", help="all, the base first")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a recipe, as counting-rft")
+    parser.add_argument("--all", action="store_true", help="all, from the first")
     parser.add_argument("--runs", type=Path, default=RUNS / "zoo", help="where the runs lie")
     args = parser.parse_args(argv)
     known = recipes()

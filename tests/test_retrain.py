@@ -45,11 +45,11 @@ def run(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_every_recipe_is_a_config_and_starts_from_nothing_or_from_the_base() -> None:
     starts = {name: Config.read(file).checkpoint for name, file in recipes().items()}
-    assert next(iter(starts)) == "base" and starts["base"] == FIRST
+    assert list(starts)[:2] == [FIRST, "base"]
     first, base = (Config.read(RECIPES / f"{name}.json") for name in (FIRST, "base"))
-    assert first.checkpoint == PRIMED and base.first == first.samples == first.sft_steps * 32
-    assert {start for name, start in starts.items() if name != "base"} <= {"tiny-base"}
-    assert set(starts) <= set(NAMES)
+    assert base.first == first.samples == first.sft_steps * 32
+    assert [*starts.values()] == [PRIMED, FIRST, *["tiny-base"] * 12]
+    assert tuple(starts) == NAMES
 
 
 def test_every_bundled_checkpoint_has_its_recipe() -> None:
@@ -124,18 +124,19 @@ def test_a_thinned_curve_averages_within_a_stage_and_keeps_the_last_step() -> No
     ]
 
 
-def test_the_base_begins_where_its_first_recipe_ends(recipe: Path, tmp_path: Path) -> None:
-    first = recipe.read_text()
-    (tmp_path / f"{FIRST}.json").write_text(first)
+def test_the_base_begins_where_its_first_recipe_ended(
+    recipe: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rft.retrain.SHIPPED", tmp_path / "tiny")
     replace(Config.read(recipe), checkpoint=FIRST, first=8).save(tmp_path / "base.json")
+    begun = tmp_path / "tiny" / FIRST
+    shutil.copytree(run.final, begun)
     made = retrain(tmp_path / "base.json", tmp_path / "runs")
-    begun = tmp_path / "runs" / FIRST / "final"
     assert made.state() == "done" and made.config.checkpoint == str(begun)
     weights = [load_file(folder / "model.safetensors") for folder in (begun, made.final)]
     assert any(not weights[0][name].equal(weights[1][name]) for name in weights[0])
-    shutil.rmtree(begun.parent)  # trained anew, from another seed
-    replace(Config.read(recipe), seed=1).save(tmp_path / f"{FIRST}.json")
-    with pytest.raises(InputError, match="earlier base"):
+    shutil.copyfile(SHIPPED / "base" / "model.safetensors", begun / "model.safetensors")
+    with pytest.raises(InputError, match="earlier base"):  # taught anew, it is another
         retrain(tmp_path / "base.json", tmp_path / "runs")
 
 
