@@ -69,10 +69,16 @@ class Card:
 
 
 def read_cards(extra: Path | None = None) -> list[Card]:
-    """The cards of assets/zoo.toml, overlaid and extended by the user's file ``extra``."""
+    """The cards of assets/zoo.toml, overlaid and extended by the user's file ``extra``.
+
+    A bundled checkpoint that is not in its folder has no card.
+    """
     table = _read(ZOO)
     entries = {entry["id"]: _placed(entry, ZOO) for entry in table["card"]}
     bundled = {name for name, entry in entries.items() if Path(entry["where"]).is_absolute()}
+    for name in [name for name in bundled if not Path(entries[name]["where"]).is_dir()]:
+        del entries[name]
+        bundled.remove(name)
     for name, numbers in measured().items():
         if name in bundled:
             entries[name]["measured"] = numbers

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rft import machine, promptfile, tasks, zoo
+from rft import cards, machine, promptfile, tasks, zoo
 from rft.checkpoint import FAMILIES, inspect
 from rft.errors import InputError
 
@@ -55,10 +55,22 @@ def test_the_released_zoo(by_id: dict[str, zoo.Card]) -> None:
 
 def test_bundled_cards_are_folders_of_this_repository(by_id: dict[str, zoo.Card]) -> None:
     bundled = [card for card in by_id.values() if card.bundled]
-    assert {card.id for card in bundled} == {"tiny-base", "tiny-counting-cot-sft"}
+    there = {folder.name for folder in (zoo.ROOT / "assets" / "tiny").iterdir()}
+    assert {card.id for card in bundled} == {f"tiny-{name}" for name in there - {"base-first"}}
+    assert {"tiny-base", "tiny-counting-cot-sft"} <= {card.id for card in bundled}
     for card in bundled:
         assert Path(card.where).is_relative_to(zoo.ROOT)
         assert card.download_bytes == 0
+
+
+def test_what_is_still_to_be_trained_has_no_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "assets" / "tiny" / "spatial-zero").mkdir(parents=True)
+    monkeypatch.setattr(cards, "ROOT", tmp_path)
+    found = {card.id for card in cards.read_cards()}
+    assert {name for name in found if name.startswith("tiny-")} == {"tiny-spatial-zero"}
+    assert "counting-2b-zero" in found
 
 
 @pytest.mark.parametrize("name", ["tiny-base", "tiny-counting-cot-sft"])
