@@ -12,7 +12,7 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from rft.config import Config
 from rft.errors import InputError
-from rft.optimizer import Together, optimizer
+from rft.optimizer import Together, optimizer, orthogonal
 from rft.tiny import config as sizes
 from rft.tiny import tokenizer
 
@@ -61,6 +61,19 @@ def test_muon_takes_the_matrices_of_the_blocks_alone(model: Any) -> None:
     assert {g["lr"] for g in muon.param_groups} == {3e-3}
     both = [p for part in (muon, adam) for g in part.param_groups for p in g["params"]]
     assert sorted(map(id, both)) == sorted(map(id, model.parameters()))
+
+
+@pytest.mark.parametrize("shape", [(64, 192), (192, 64), (192, 192)])
+def test_a_step_of_muon_is_as_long_in_every_direction(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    drawn = torch.randn(2, *shape) @ torch.diag(torch.logspace(0, -1, shape[1]))
+    lengths = torch.linalg.svdvals(orthogonal(drawn))
+    assert lengths.quantile(0.1) > 0.5 and lengths.max() < 1.3  # of near none it makes too little
+    left, _, right = torch.linalg.svd(drawn, full_matrices=False)
+    alike = torch.nn.functional.cosine_similarity(
+        orthogonal(drawn).flatten(1), (left @ right).flatten(1)
+    )
+    assert (alike > 0.95).all()
 
 
 def test_a_scheduler_of_both_reaches_both(model: Any) -> None:
