@@ -58,7 +58,8 @@ def shelf(
 ) -> str:
     """All cards: the visitor's runs, then by task and stage; what is in memory; any other.
 
-    ``listed_only``: no other may be named here. ``field`` names where it is typed.
+    What is typed narrows the list. ``listed_only``: no card beyond it may be named here.
+    ``field`` names where it is typed.
     """
     groups = [("Your runs", [card for card in cards if card.run])]
     for task in (*TASKS, None):
@@ -73,17 +74,23 @@ def shelf(
     )
     return (
         '<header><h2>Choose a checkpoint</h2><button class="tool" data-do="shut" '
-        f'aria-label="Close">{icon("close")}</button></header>{"" if listed_only else _typed(field)}'
+        f'aria-label="Close">{icon("close")}</button></header>{_typed(field, listed_only)}'
         f'{_loaded(residents)}<div class="groups">{sections}</div>'
     )
 
 
-def _typed(field: str) -> str:
+def _typed(field: str, listed_only: bool) -> str:
+    what = "Find one" if listed_only else "Find one, or name any folder or Hub id"
+    use = "" if listed_only else '<button class="plain" type="submit">Use</button>'
+    none = "No checkpoint here is called so."
+    if not listed_only:
+        none += " Use looks for a folder or a Hub id of that name."
     return (
-        f'<form class="typed" data-do="typed"><label for="{field}">Any folder or Hub id</label>'
+        f'<form class="typed" data-do="typed" data-any="{str(not listed_only).lower()}">'
+        f'<label for="{field}">{what}</label>'
         f'<div class="row"><input id="{field}" name="card" autocomplete="off" spellcheck="false" '
-        'placeholder="/path/to/checkpoint   or   owner/name">'
-        '<button class="plain" type="submit">Use</button></div></form>'
+        f'placeholder="spatial zero{"" if listed_only else ",  /path/to/checkpoint,  owner/name"}">'
+        f'{use}</div><p class="hint" role="status" hidden>{none}</p></form>'
     )
 
 

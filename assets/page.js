@@ -188,7 +188,28 @@
     if (!form) return;
     event.preventDefault();
     const card = form.elements.card.value.trim();
-    if (card) fire(form, { do: "choose", card });
+    const found = shown(form);
+    const one = found.find((item) => item.dataset.card === card) ?? (found.length === 1 && found[0]);
+    if (card && one) one.click();
+    else if (card && form.dataset.any === "true") fire(form, { do: "choose", card });
+  });
+
+  // What is typed in the picker narrows its list: every word must be in a card's name or task.
+  const items = (form) => [...form.closest("[popover]").querySelectorAll("button.item")];
+  const shown = (form) => items(form).filter((item) => !item.parentElement.hidden);
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest?.("form[data-do='typed']");
+    if (!form) return;
+    const words = event.target.value.toLowerCase().split(/\s+/);
+    for (const item of items(form)) {
+      const group = item.closest("section").querySelector("h3").textContent;
+      const name = `${item.dataset.card} ${item.innerText} ${group}`.toLowerCase();
+      item.parentElement.hidden = !words.every((word) => name.includes(word));
+    }
+    for (const section of form.closest("[popover]").querySelectorAll(".groups section")) {
+      section.hidden = !section.querySelector("li:not([hidden])");
+    }
+    form.querySelector(".hint").hidden = shown(form).length > 0;
   });
 
   // Only going up lets go of the end: content that grows also changes the distance to it.

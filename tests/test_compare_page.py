@@ -143,12 +143,38 @@ def test_a_question_of_ones_own_to_three_stopped_and_asked_again(
     expect(page.locator("#c-panes article.said")).to_have_count(2, timeout=SLOW_MS)
 
 
+def test_what_is_typed_narrows_the_list_and_enter_takes_the_one_that_is_left(visit: Visit) -> None:
+    page = visit()
+    page.locator("#c-panes").get_by_label("Change Tiny base").click()
+    items = page.locator("#lineup .item:visible")
+    expect(items.first).to_be_visible()
+    page.locator("#typed-pane").fill("qwen2-vl")
+    expect(items).to_have_count(2)
+    shoot(page, "compare-narrowed-wide-light")
+    page.locator("#typed-pane").fill("spatial zero 7b")
+    expect(items).to_have_text([re.compile("Reason-RFT-Zero spatial 7B")])
+    expect(
+        page.locator("#lineup section:visible h3").filter(has_text="Visual counting")
+    ).to_have_count(0)
+    page.locator("#typed-pane").press("Enter")
+    expect(page.locator("#lineup")).to_be_hidden()
+    expect(page.locator("#c-panes .pane").first).to_contain_text("Reason-RFT-Zero spatial 7B")
+
+
 def test_a_stranger_chooses_from_the_list_alone(visit: Visit, tmp_path: Path) -> None:
     with serving(tmp_path / "chats", host=Host(True, False, "Off.")) as served:
         page = visit(url=served.url)
         page.locator("#c-panes").get_by_label("Change Tiny base").click()
         expect(page.locator("#lineup .item").first).to_be_visible()
-        expect(page.locator("#typed-pane")).to_have_count(0)
+        expect(page.get_by_role("button", name="Use", exact=True)).to_have_count(0)
+        page.locator("#typed-pane").fill("/etc")
+        expect(page.locator("#lineup .typed .hint")).to_have_text(
+            "No checkpoint here is called so."
+        )
+        page.locator("#typed-pane").press("Enter")
+        expect(page.locator("#lineup")).to_be_visible()  # nothing is chosen
+        page.locator("#typed-pane").fill("")
+        expect(page.locator("#lineup .typed .hint")).to_be_hidden()
         shoot(page, "compare-choose-wide-light")
         page.evaluate(
             """() => document.querySelector("#lineup").dispatchEvent(new CustomEvent(

@@ -263,9 +263,10 @@ def test_cards_are_grouped_and_say_where_they_stand() -> None:
         assert words in html
     assert html.count('aria-pressed="true"') == 1
     assert html.count("Needs 17 GB, this machine has 4 GB free.</span>") == len(cards)
-    assert 'id="typed-card"' in html
+    assert 'data-any="true"' in html and ">Use</button>" in html
     states = {card.id: large for card in cards}
-    assert 'id="typed-card"' not in picker.shelf(cards, states, "", listed_only=True)
+    listed = picker.shelf(cards, states, "", listed_only=True)
+    assert 'data-any="false"' in listed and ">Use</button>" not in listed
     fetched = picker.chosen(cards[0], zoo.State("download", "4 GB"), Progress("1 of 4 GB", 0.25))
     assert "1 of 4 GB" in fetched and "width:25%" in fetched
     assert 'data-do="fetch"' in picker.chosen(cards[0], zoo.State("download", "4 GB"))
