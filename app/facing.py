@@ -129,6 +129,14 @@ def draw(
     return beside.asked(made, gallery.address), panes
 
 
+def current(all: Comparisons, kept: dict[str, Any]) -> Conversation:
+    """The browser's last comparison if it is of the task that is chosen now, else an empty one."""
+    made = all.open(kept.get("last"))
+    if made.last is None or made.last.ask.task == task_kept(kept):
+        return made
+    return all.open(None)
+
+
 def _absent(all: Comparisons, cards: Sequence[zoo.Card]) -> dict[str, str]:
     """Those of the cards that are not on this machine yet, and how they come here."""
     states = {card.id: all.room.state(card) for card in cards}

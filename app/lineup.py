@@ -12,7 +12,7 @@ from app import picker
 from app.asking import AT_ONCE, PRIVATE, idle
 from app.comparison import Comparisons
 from app.contenders import FEWEST, chosen, placed
-from app.facing import HOT, Page, draw, line, tally, task_kept
+from app.facing import HOT, Page, current, draw, line, tally, task_kept
 from app.faults import told
 from rft import zoo
 
@@ -55,25 +55,25 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
     def fetched(kept: dict[str, Any]) -> Any:
         if all.busy(kept.get("last")):
             return "", gr.skip()
-        return "", draw(all, kept, all.open(kept.get("last")))[1]
+        return "", draw(all, kept, current(all, kept))[1]
 
     def lined_up(kept: dict[str, Any], cards: list[zoo.Card]) -> Any:
         others = kept["cards"] if isinstance(kept.get("cards"), dict) else {}
         ids = [card.id for card in cards]
         kept = {**kept, "cards": {**others, task_kept(kept) or "": ids}}
-        return kept, draw(all, kept, all.open(kept.get("last")))[1], line(all, kept)
+        return kept, draw(all, kept, current(all, kept))[1], line(all, kept)
 
     @told
     def turn(kept: dict[str, Any], task: str) -> Any:
         kept = {**kept, "task": task}
         if all.busy(kept.get("last")):
-            return kept, gr.skip(), line(all, kept)
-        return kept, draw(all, kept, all.open(kept.get("last")))[1], line(all, kept)
+            return kept, gr.skip(), gr.skip(), line(all, kept)
+        return kept, *draw(all, kept, current(all, kept)), line(all, kept)
 
     @told
     def restore(kept: dict[str, Any]) -> Any:
-        made = all.open(kept.get("last"))
-        busy = all.busy(made.id)
+        busy = all.busy(kept.get("last"))
+        made = current(all, kept)
         drawn = (gr.skip(), gr.skip(), gr.skip()) if busy else (*draw(all, kept, made), idle())
         several = int(kept.get("samples") or 1) > 1
         heat = gr.Number(kept.get("temperature", HOT), visible=several)
@@ -101,7 +101,7 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
         fetched, [session], [page.fetching, page.panes], **AT_ONCE
     )
     page.shelf.choose(choose, [session], lines, **PRIVATE)
-    page.task.input(turn, [session, page.task], lines, **PRIVATE)
+    page.task.input(turn, [session, page.task], [session, page.asked, *lines[1:]], **PRIVATE)
     for name, component in page.settings.items():
         component.change(
             None, [session, component], [session],

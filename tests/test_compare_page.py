@@ -78,6 +78,16 @@ def test_two_pictures_and_their_gold_answer_fit_a_phone(visit: Visit) -> None:
         assert box["x"] + box["width"] <= NARROW["width"], box
     expect(page.locator(".pane").last).to_contain_text("Taught visual counting, and not this task.")
     shoot(page, "compare-phone-two-pictures")
+    asked = page.locator(".asked .question")
+    expect(asked).to_be_visible()
+    page.locator("#c-task").get_by_text("Counting", exact=True).click()
+    expect(asked).to_have_count(0)  # a question of another task
+    expect(page.locator(".pane .unasked")).not_to_have_count(0)
+    page.reload()
+    expect(page.locator(".pane .unasked")).not_to_have_count(0, timeout=SLOW_MS)
+    expect(asked).to_have_count(0)
+    page.locator("#c-task").get_by_text("Spatial", exact=True).click()
+    expect(asked).to_be_visible()
 
 
 def test_it_survives_a_reload_and_goes_on_in_chat(visit: Visit) -> None:
