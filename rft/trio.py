@@ -174,9 +174,9 @@ def _held(base: Path, made: list[Path], shared: bool) -> tuple[int, int]:
 
 
 def command(argv: list[str]) -> int:
-    """``python -m rft bench compare [--checkpoint tiny-counting-cot-sft] [--out FILE] …``"""
+    """``python -m rft bench compare [--checkpoint tiny-base] [--out FILE] …``"""
     parser = argparse.ArgumentParser(prog="python -m rft bench compare", description=__doc__)
-    parser.add_argument("--checkpoint", default="tiny-counting-cot-sft", help="a whole one")
+    parser.add_argument("--checkpoint", default="tiny-base", help="a whole one")
     parser.add_argument("--rank", type=int, default=16, help="of the adapters")
     parser.add_argument("--rounds", type=int, default=10, help="questions asked either way")
     parser.add_argument("--problems", type=int, default=256, help="evaluated in batches")

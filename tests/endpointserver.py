@@ -50,6 +50,7 @@ class Server(ThreadingHTTPServer):
 
     def answer(self, body: dict[str, Any]) -> Any:
         """The tiny checkpoint's chunks."""
+        from bundled import COUNTING
         from PIL import Image
 
         from rft import policy
@@ -70,7 +71,7 @@ class Server(ThreadingHTTPServer):
         )  # fmt: skip
         with self.desk:
             if self.policy is None:
-                self.policy = policy.load(ROOT / "assets" / "tiny" / "counting-cot-sft")
+                self.policy = policy.load(COUNTING[-1].where)
             turns = [turn(message) for message in body["messages"]]
             yield from self.policy.stream(turns, decoding, threading.Event())
 

@@ -89,4 +89,6 @@ def test_image_tokens_are_the_processors():
         down, across = resize(height, width, 28, 3136, 480_000)
         assert sizes.image_tokens((width, height), 10**7) == down * across // 784
     assert TWO_B.image_tokens((448, 448), 480_000) == 256
-    assert anatomy_of("tiny-base").image_tokens((224, 224), 480_000) == 16
+    config = json.loads((ROOT / "assets" / "tiny" / "base" / "config.json").read_text())
+    merged = config["vision_config"]["spatial_merge_size"] ** 2  # patches of 14 pixels to a token
+    assert anatomy_of("tiny-base").image_tokens((224, 224), 480_000) == 8 * 8 // merged

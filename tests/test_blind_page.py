@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bundled import COUNTING
 from page import Served, serving
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
@@ -20,7 +21,8 @@ from app.store import Store
 from app.votes import Votes
 
 EXAMPLE = "Ask the example: Visual counting, as trained"
-NAMES = ("Tiny base", "Tiny counting", "tiny-base", "tiny-counting", "stage-cot-sft", "tok/s")
+NAMES = ("Tiny base", "Tiny counting", "tiny-base", "tiny-counting", "stage-", "tok/s")
+PANES = len(COUNTING)
 FIRST_MS = 3 * SLOW_MS  # torch, two models and their replies
 EVIL = (
     "<script>alert(1)</script><img src=http://evil.example/a onerror=alert(2)>"
@@ -44,7 +46,7 @@ def visit(browser: Browser, studio: Served) -> Iterator[Visit]:
         def open_tab(size: dict[str, int] = WIDE, *, dark: bool = False) -> Page:
             page = opened(studio.url, size, dark=dark)
             page.get_by_role("tab", name="Compare").click()
-            expect(page.locator("#c-panes .pane")).to_have_count(2, timeout=SLOW_MS)
+            expect(page.locator("#c-panes .pane")).to_have_count(PANES, timeout=SLOW_MS)
             return page
 
         yield open_tab
@@ -74,22 +76,25 @@ def test_a_blind_vote_survives_a_reload(visit: Visit, studio: Served) -> None:
         expect(page.locator(".ballot")).to_be_visible(timeout=SLOW_MS)
     shoot(page, "compare-blind-wide-light")
     said = page.locator(".pane .answer .value").all_inner_texts()
-    page.locator(".ballot").get_by_role("button", name="Pane B").click()
+    last = "ABCD"[PANES - 1]
+    page.locator(".ballot").get_by_role("button", name=f"Pane {last}").click()
     expect(page.locator(".pane").last.locator(".voted")).to_have_text("Your vote")
     assert page.locator(".pane .answer .value").all_inner_texts() == said
     titles = page.locator(".pane h2").all_inner_texts()
-    assert sorted(titles) == ["Tiny base", "Tiny counting, CoT-SFT"]
+    assert sorted(titles) == sorted(card.title for card in COUNTING)
     page.reload()
     expect(page.locator(".pane").last.locator(".voted")).to_be_visible(timeout=SLOW_MS)
     assert page.locator(".pane h2").all_inner_texts() == titles
     page.locator(".tally > summary").click()
-    expect(page.locator(".tally tbody tr")).to_have_count(1)
-    expect(page.locator(".tally tbody th")).to_have_text(titles[1])
+    pairs = page.locator(".tally tbody tr")
+    expect(pairs).to_have_count(PANES - 1)  # the chosen one over every other
+    for title in page.locator(".tally tbody th").all_inner_texts():
+        assert title == titles[-1]
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save as CSV").click()
     assert saved.value.suggested_filename == "votes.csv"
     rows = Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
-    assert len(rows) == 2 and titles[1].split(",")[0] in rows[1]
+    assert len(rows) == PANES and titles[-1].split(",")[0] in rows[1]
     assert len(Votes(studio.home.parent / "votes.jsonl").all()) == 1
 
 
@@ -109,7 +114,7 @@ def test_several_samples_of_each(visit: Visit, dark: bool) -> None:
     page.locator("#c-samples input").press("Tab")
     expect(page.locator("#c-temperature")).to_be_visible()
     page.locator("#c-examples").get_by_label(EXAMPLE).click()
-    expect(page.locator(".pane .samples")).to_have_count(2, timeout=FIRST_MS)
+    expect(page.locator(".pane .samples")).to_have_count(PANES, timeout=FIRST_MS)
     expect(page.locator(".pane").last.locator("details.all > summary")).to_have_text(
         "All 3 samples", timeout=FIRST_MS
     )

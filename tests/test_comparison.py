@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bundled import COUNTING
 from PIL import Image
 
 from app import beside
@@ -55,6 +56,11 @@ def usual(them: Comparisons, task: TaskName | None = "counting") -> list[zoo.Car
     return chosen(them.room, {}, task)
 
 
+def pair(them: Comparisons) -> list[zoo.Card]:
+    """The base, and one that was taught to count."""
+    return usual(them)[:2]
+
+
 def ends(made: Conversation) -> list[str]:
     return [exchange.said.end for exchange in made.exchanges]
 
@@ -69,8 +75,8 @@ def whole(them: Comparisons, made: Conversation, decoding: Decoding = SHORT) -> 
 
 
 def test_both_answer_and_are_judged(them: Comparisons) -> None:
-    cards = usual(them)
-    assert [card.id for card in cards] == ["tiny-base", "tiny-counting-cot-sft"]
+    cards = pair(them)
+    assert cards == COUNTING[:2]
     problem = example("counting-id").problem
     made = them.ask_problem(cards, problem)
     assert "think" in made.exchanges[0].ask.prompt
@@ -84,7 +90,7 @@ def test_both_answer_and_are_judged(them: Comparisons) -> None:
 
 
 def test_a_slow_one_does_not_pace_a_fast_one(them: Comparisons, endless: zoo.Card) -> None:
-    fast, stop = usual(them)[0], threading.Event()
+    fast, stop = pair(them)[0], threading.Event()
     for part in (Part(endless, TURNS), Part(fast, TURNS)):  # once, so that both are in memory
         *_, _ = abreast(them.room.engine, [part], SHORT, threading.Event())
     before = None
@@ -101,7 +107,7 @@ def test_where_memory_holds_one_they_answer_in_turn_and_say_so(
     engine = Engine()
     *_, _ = abreast(engine, [Part(endless, TURNS)], SHORT, threading.Event())
     engine.budget_bytes = engine.loaded()[0].bytes + 1
-    parts, notes = [Part(endless, TURNS), Part(usual(them)[0], TURNS)], set()
+    parts, notes = [Part(endless, TURNS), Part(pair(them)[0], TURNS)], set()
     for seen in abreast(engine, parts, replace(SHORT, max_new_tokens=200), threading.Event()):
         notes.add(seen[1].note if seen[0].end == "waiting" else "")
         assert not (seen[0].end == "waiting" and seen[1].text)
@@ -111,7 +117,7 @@ def test_where_memory_holds_one_they_answer_in_turn_and_say_so(
 
 
 def test_one_that_fails_lets_the_other_finish(them: Comparisons, tmp_path: Path) -> None:
-    good = usual(them)[0]
+    good = pair(them)[0]
     gone = replace(good, id="gone", title="Gone", where=str(tmp_path / "gone"))
     parts = [Part(gone, TURNS), Part(good, TURNS)]
     *_, last = abreast(them.room.engine, parts, SHORT, threading.Event())
@@ -120,7 +126,7 @@ def test_one_that_fails_lets_the_other_finish(them: Comparisons, tmp_path: Path)
 
 
 def test_one_that_cannot_be_asked_says_why_in_its_pane(them: Comparisons) -> None:
-    good, far = usual(them)[0], them.room.card("qwen2-vl-2b")
+    good, far = pair(them)[0], them.room.card("qwen2-vl-2b")
     made = them.ask([far, good], "How many?", [], "counting")
     assert made.exchanges[0].said.end == "error" and made.exchanges[0].said.note
     assert ends(whole(them, made))[1] in ("eos", "length")
@@ -140,8 +146,8 @@ def test_one_that_goes_before_its_turn_says_so_and_the_other_answers(
 def test_a_bug_in_one_surfaces_when_the_others_have_ended(
     them: Comparisons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = usual(them)[0]
-    parts = [Part(good, (Turn("user", 7),)), Part(them.room.card("tiny-counting-cot-sft"), TURNS)]  # type: ignore[arg-type]
+    good = pair(them)[0]
+    parts = [Part(good, (Turn("user", 7),)), Part(COUNTING[-1], TURNS)]  # type: ignore[arg-type]
     last: tuple[Said, ...] = ()
     with pytest.raises((TypeError, AttributeError)):
         for seen in abreast(them.room.engine, parts, SHORT, threading.Event()):
@@ -150,7 +156,7 @@ def test_a_bug_in_one_surfaces_when_the_others_have_ended(
 
 
 def test_stop_ends_all_within_a_token(them: Comparisons, endless: zoo.Card) -> None:
-    card = usual(them)[0]
+    card = pair(them)[0]
     stop = threading.Event()
     stopped_at: tuple[Said, ...] = ()
     last: tuple[Said, ...] = ()
@@ -168,7 +174,7 @@ def test_stop_ends_all_within_a_token(them: Comparisons, endless: zoo.Card) -> N
 
 
 def test_who_goes_away_stops_it_and_what_came_is_kept(them: Comparisons, endless: zoo.Card) -> None:
-    made = them.ask([endless, usual(them)[0]], "How many?", [], None)
+    made = them.ask([endless, pair(them)[0]], "How many?", [], None)
     with closing(them.write(made.id, LONG)) as stream:  # type: ignore[type-var]
         for grown in stream:
             if grown.exchanges[0].said.tokens > 4:
@@ -179,7 +185,7 @@ def test_who_goes_away_stops_it_and_what_came_is_kept(them: Comparisons, endless
 
 
 def test_stopped_in_the_queue(them: Comparisons) -> None:
-    made = them.ask(usual(them), "How many?", [], None)
+    made = them.ask(pair(them), "How many?", [], None)
     with pytest.raises(InputError):
         them.free(made.id)
     assert ends(them.stop(made.id)) == ["stop", "stop"]
@@ -188,7 +194,7 @@ def test_stopped_in_the_queue(them: Comparisons) -> None:
 
 
 def test_a_pane_goes_on_in_chat(them: Comparisons) -> None:
-    cards = usual(them)
+    cards = pair(them)
     made = them.ask_problem(cards, example("counting-id").problem)
     with pytest.raises(InputError):
         them.to_chat(them.room.store.new(), made.id, 0)  # nobody has written it yet
@@ -206,11 +212,11 @@ def test_a_pane_goes_on_in_chat(them: Comparisons) -> None:
 
 
 def test_panes_are_chosen_within_bounds(them: Comparisons, endless: zoo.Card) -> None:
-    cards = usual(them)
+    cards = pair(them)
     more = placed(them.room, cards, len(cards), endless.id)
     kept = {"cards": {"counting": [card.id for card in more], "structure": ["gone", "tiny-base"]}}
     assert chosen(them.room, kept, "counting") == more
-    assert chosen(them.room, kept, "structure") == usual(them, "structure") == cards
+    assert chosen(them.room, kept, "structure") == usual(them, "structure")
     with pytest.raises(InputError, match="another pane"):
         placed(them.room, cards, 1, "tiny-base")
     with pytest.raises(InputError, match="most"):
@@ -221,7 +227,7 @@ def test_panes_are_chosen_within_bounds(them: Comparisons, endless: zoo.Card) ->
 
 
 def test_what_differs_is_marked_in_the_panes_veiled_or_not(them: Comparisons) -> None:
-    cards, ask = usual(them), Ask("How many?", "How many?", (), "counting")
+    cards, ask = pair(them), Ask("How many?", "How many?", (), "counting")
     told = "<think>There are {0} red cubes.</think><answer>{0}</answer>"
     said = [Said(told.format(n + 2), "eos", card.id, tokens=9) for n, card in enumerate(cards)]
     made = Conversation("x" * 22, tuple(Exchange(ask, one) for one in said))
@@ -236,7 +242,7 @@ def test_what_differs_is_marked_in_the_panes_veiled_or_not(them: Comparisons) ->
 
 
 def test_a_pane_says_which_task_it_was_not_taught(them: Comparisons) -> None:
-    cards = usual(them)
+    cards = pair(them)
     for task, strange in (("counting", 0), ("spatial", 1), (None, 0)):
         said = [Said("2", "eos", card.id, tokens=2) for card in cards]
         ask = Ask("How many?", "How many?", (), task)  # type: ignore[arg-type]
@@ -248,7 +254,7 @@ def test_a_pane_says_which_task_it_was_not_taught(them: Comparisons) -> None:
 def test_the_usual_are_a_base_and_what_was_made_of_it(
     them: Comparisons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base, *_ = cards = [replace(card, task=None, stage="base") for card in usual(them)[:1]]
+    base, *_ = cards = [replace(card, task=None, stage="base") for card in pair(them)[:1]]
     small = [
         replace(base, id=f"small-{stage}", task="spatial", stage=stage)
         for stage in ("ans-sft", "cot-sft", "sft+grpo", "zero")
@@ -263,7 +269,7 @@ def test_the_usual_are_a_base_and_what_was_made_of_it(
 
 
 def test_gold_answers_are_checked(them: Comparisons) -> None:
-    cards = usual(them)
+    cards = pair(them)
     with pytest.raises(InputError, match="integer"):
         them.ask(cards, "How many?", [], "counting", "two")
     with pytest.raises(InputError, match="choose one of these tasks"):
@@ -276,7 +282,7 @@ def test_gold_answers_are_checked(them: Comparisons) -> None:
 
 def test_what_a_model_wrote_is_inert(them: Comparisons) -> None:
     bad = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-    cards = usual(them)
+    cards = pair(them)
     said = [
         Said(f"<think>{bad}</think><answer>{bad}{n}</answer>", "eos", card.id, bad, tokens=3)
         for n, card in enumerate(cards)
@@ -290,7 +296,7 @@ def test_what_a_model_wrote_is_inert(them: Comparisons) -> None:
 
 
 def test_what_an_answer_points_at_is_drawn_in_its_pane_veiled_or_not(them: Comparisons) -> None:
-    cards = usual(them, None)
+    cards = usual(them, None)[:2]
     ask = Ask("Where is the cup?", "Where is the cup?", ("a.png",))
     told = ("[(161, 119)]", "On the table.")
     said = [
@@ -309,7 +315,7 @@ def test_what_an_answer_points_at_is_drawn_in_its_pane_veiled_or_not(them: Compa
 
 
 def test_several_samples_by_the_same_seeds(them: Comparisons) -> None:
-    cards = usual(them)
+    cards = pair(them)
     problem = example("counting-id").problem
     terms = Terms(seed=7, temperature=1.0, samples=3)
     *_, made = them.write(them.ask_problem(cards, problem, terms=terms).id)
@@ -349,7 +355,7 @@ def test_a_missing_checkpoint_is_not_looked_for_at_every_sample(
 
 
 def test_blind_hides_who_is_who_until_the_vote(them: Comparisons, tmp_path: Path) -> None:
-    cards = usual(them)
+    cards = pair(them)
     far = them.room.card("qwen2-vl-2b")
     asked = them.ask([*cards, far], "How many?", [], "counting", "3", terms=Terms(blind=True))
     made = whole(them, asked)
@@ -391,7 +397,7 @@ def test_blind_hides_who_is_who_until_the_vote(them: Comparisons, tmp_path: Path
 
 
 def test_the_order_is_shuffled(them: Comparisons) -> None:
-    cards = usual(them)
+    cards = pair(them)
     orders = set()
     for _ in range(40):
         made = them.ask(cards, "How many?", [], None, terms=Terms(blind=True))
@@ -401,7 +407,7 @@ def test_the_order_is_shuffled(them: Comparisons) -> None:
 
 
 def test_names_that_were_asked_for_end_the_voting(them: Comparisons) -> None:
-    cards = usual(them)
+    cards = pair(them)
     made = whole(them, them.ask(cards, "How many?", [], None, terms=Terms(blind=True)))
     them.reveal(made.id)
     assert not them.veiled(them.open(made.id))

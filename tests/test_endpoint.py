@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bundled import COUNTING
 from conftest import Endpoint
 from endpointserver import KEY, SCRIPT
 from PIL import Image
@@ -58,7 +59,7 @@ def text(chunks: list[Chunk]) -> str:
 def test_the_bundled_checkpoint_says_the_same_from_afar(endpoint: Endpoint) -> None:
     problem = make("counting", "id", 3)
     turns = [Turn("user", prompt_for("counting", problem.question), problem.images)]
-    here = policy.load(ROOT / "assets" / "tiny" / "counting-cot-sft")
+    here = policy.load(COUNTING[-1].where)
     near = list(here.stream(turns, GREEDY, threading.Event()))
     far, trouble = said(served(endpoint, "tiny"), turns)
     assert trouble is None and text(far) == text(near) and "<answer>" in text(far)

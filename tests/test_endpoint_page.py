@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bundled import COUNTING
 from conftest import Endpoint
 from endpointserver import KEY, SCRIPT
 from gradio_client import Client, handle_file
@@ -111,7 +112,7 @@ def test_servers_beside_each_other(room: Room, tmp_path: Path) -> None:
 
 def test_a_server_sees_the_images_that_a_pane_here_sees(room: Room, tmp_path: Path) -> None:
     them = Comparisons(room, Store(tmp_path / "comparisons"))
-    cards = [room.card(name) for name in ("far", "tiny-counting-cot-sft")]
+    cards = [room.card(name) for name in ("far", COUNTING[-1].id)]
     asked = them.ask_problem(cards, make("counting", "id", 3))
     (*_, made) = them.write(asked.id, GREEDY)
     far, here = (exchange.said for exchange in made.exchanges)

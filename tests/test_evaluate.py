@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bundled import COUNTING
 
 from rft.evaluate import Share, Verdict, answer, report, table, wilson
 from rft.parse import parse
@@ -101,7 +102,7 @@ def test_the_bundled_checkpoint_counts_scenes_it_has_never_seen(tmp_path: Path) 
     """What the README measures on 1,000 scenes, on enough of them to notice a broken checkpoint."""
     out = tmp_path / "eval.json"
     done = subprocess.run(
-        [sys.executable, "-m", "rft", "eval", "--checkpoint", "tiny-counting-cot-sft",
+        [sys.executable, "-m", "rft", "eval", "--checkpoint", COUNTING[-1].id,
          "--task", "counting", "--split", "id", "-n", "64", "--seed", "5", "--out", str(out)],
         cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bundled import COUNTING
 from PIL import Image
 
 from rft import answers, data, zoo
@@ -189,14 +190,14 @@ def test_the_command_compares_in_pairs_and_reuses(tmp_path: Path) -> None:
             cwd=ROOT, capture_output=True, text=True,
         )  # fmt: skip
 
-    both = ("--checkpoint", "tiny-counting-cot-sft", "--out", str(tmp_path))
+    both = ("--checkpoint", COUNTING[-1].id, "--out", str(tmp_path))
     done = run(*both)
     assert done.returncode == 0, done.stderr
     assert "McNemar" in done.stdout or "same problems" in done.stdout
     reports = sorted(file.name for file in tmp_path.glob("*.json"))
     assert [re.sub(r"-[0-9a-f]{6}\.json", "", name) for name in reports] == [
         "tiny-base-counting-id-4-0",  # the mark behind it is of the unusual length
-        "tiny-counting-cot-sft-counting-id-4-0",
+        f"{COUNTING[-1].id}-counting-id-4-0",
     ]
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "answers").iterdir()}
     done = run("--out", str(tmp_path))

@@ -67,9 +67,11 @@ def test_every_command_of_the_readme_exists() -> None:
     assert set(re.findall(r"python -m rft (\w+)", text)) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("folder", ["base", "counting-cot-sft"])
-def test_bundled_weights_are_small_safetensors(folder: str) -> None:
-    files = [f for f in (ROOT / "assets" / "tiny" / folder).iterdir() if f.is_file()]
+@pytest.mark.parametrize(
+    "folder", sorted((ROOT / "assets" / "tiny").iterdir()), ids=lambda folder: folder.name
+)
+def test_bundled_weights_are_small_safetensors(folder: Path) -> None:
+    files = [f for f in folder.iterdir() if f.is_file()]
     assert any(f.suffix == ".safetensors" for f in files)
     assert all(f.stat().st_size <= 9.5e6 for f in files)
     assert not [f for f in files if f.suffix in (".bin", ".pt", ".pkl", ".py")]

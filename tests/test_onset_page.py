@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bundled import COUNTING
 from page import Served, serving
 from playwright.sync_api import Browser, Page, expect
 from visiting import NARROW, WIDE, Visit, shoot, sideways, visits
@@ -15,6 +16,7 @@ from app.host import SHORT_ONLY, STRANGERS_PROBLEMS, Host
 from rft import data
 from rft.scenes import make
 
+PANES = len(COUNTING)
 LONG_MS = 240_000  # a process of its own loads torch and two models
 
 
@@ -33,7 +35,7 @@ def visit(browser: Browser, studio: Served) -> Iterator[Visit]:
             page = opened(url, size, dark=dark)
             page.get_by_role("tab", name="Compare").click()
             page.get_by_role("tab", name="On a set").click()
-            expect(page.locator("#o-line li")).to_have_count(3)
+            expect(page.locator("#o-line li")).to_have_count(PANES + 1)  # and one to add
             expect(page.locator("#c-panes")).to_be_hidden()
             return page
 
@@ -46,7 +48,7 @@ def asked(page: Page, n: int) -> None:
     page.locator("#o-start").click()
 
 
-def test_two_checkpoints_on_eight_problems(visit: Visit) -> None:
+def test_checkpoints_on_eight_problems(visit: Visit) -> None:
     page = visit()
     expect(page.locator("#o-head .nothing")).to_be_visible()
     shoot(page, "set-empty-wide-light")
@@ -57,7 +59,7 @@ def test_two_checkpoints_on_eight_problems(visit: Visit) -> None:
     chosen = page.get_by_role("tab", name="Compare")
     expect(chosen).to_have_attribute("aria-selected", "true", timeout=LONG_MS)
     expect(page.locator(".sheet-head.done")).to_be_visible(timeout=LONG_MS)
-    expect(page.locator("ol.bars > li")).to_have_count(2)
+    expect(page.locator("ol.bars > li")).to_have_count(PANES)
     expect(page.locator("ul.tests")).to_contain_text(re.compile("McNemar|same problems"))
     expect(page.locator("#o-table tbody tr")).to_have_count(8)
     chip = page.get_by_role("button", name=re.compile("^B right, A wrong"))
@@ -72,9 +74,9 @@ def test_two_checkpoints_on_eight_problems(visit: Visit) -> None:
         "aria-pressed", "true"
     )
     page.locator("#o-table tbody button").first.click()
-    expect(page.locator("#case .replies section")).to_have_count(2)
+    expect(page.locator("#case .replies section")).to_have_count(PANES)
     expect(page.locator("#case img")).to_have_count(1)
-    expect(page.locator("#case .verdict")).to_have_count(2)
+    expect(page.locator("#case .verdict")).to_have_count(PANES)
     expect(page.locator("#case .reasoning")).not_to_have_count(0)
     shoot(page, "set-case-wide-light")
     page.locator("#case").get_by_role("button", name="Next").click()
@@ -87,7 +89,7 @@ def test_two_checkpoints_on_eight_problems(visit: Visit) -> None:
     kept = Path(saved.value.path()).read_text(encoding="utf-8")
     assert kept.count("<tr>") == 9 and kept.count('class="printed"') == 8
     page.get_by_role("tab", name="One question").click()
-    expect(page.locator("#c-panes .pane")).to_have_count(2)
+    expect(page.locator("#c-panes .pane")).to_have_count(PANES)
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -102,7 +104,7 @@ def test_it_looks_well_done(visit: Visit, name: str, size: dict[str, int], dark:
     page.locator("#o-table tbody tr").last.scroll_into_view_if_needed()
     shoot(page, f"set-table-{look}")
     page.locator("#o-table tbody button").first.click()
-    expect(page.locator("#case .replies section")).to_have_count(2)
+    expect(page.locator("#case .replies section")).to_have_count(PANES)
     assert sideways(page) <= 0
 
 

@@ -91,7 +91,8 @@ def test_images_and_contexts():
     with_large = chosen(problem("large", images=(large,)))
     small = replace(FEW, max_pixels=3_136)
     one(check(small, with_large, two_b, CPU), "max_pixels 3136 leaves of a picture 4", "50176")
-    assert check(small, chosen(fill=32), TINY, CPU)  # four tokens are too few for it as well
+    merging = replace(TINY, merge=2)
+    assert check(small, chosen(fill=32), merging, CPU)  # four tokens are too few for it as well
     narrow = replace(TINY, context=100)
     one(check(FEW, chosen(), narrow, CPU), "more than the checkpoint's 100", "max_new_tokens")
     long = chosen(problem("long", cot="so " * 200))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bundled import COUNTING
 
 from rft import zoo
 from rft.pointing import Canvas, pointing
@@ -22,7 +23,7 @@ def test_released_and_bundled_checkpoints_get_the_trained_prompt(
     by_id: dict[str, zoo.Card],
 ) -> None:
     trained = prompt_for("counting", "How many?")
-    for name in ("counting-2b-zero", "counting-7b-rft", "tiny-counting-cot-sft", "tiny-base"):
+    for name in ("counting-2b-zero", "counting-7b-rft", COUNTING[-1].id, "tiny-base"):
         assert prompt(by_id[name], "counting", "How many?") == trained
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from bundled import COUNTING
 
 from app import cases, scoreboard, sets
 from app.comparison import Comparisons
@@ -32,9 +33,7 @@ NASTY = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
 def made(root: Path, said: Sequence[Sequence[str]], task: TaskName = "counting") -> Match:
     """A finished comparison in which each checkpoint said this; "=" stands for the right answer."""
-    cards = [
-        zoo.card_for(name) for name in ("tiny-base", "tiny-counting-cot-sft", "counting-2b-rft")
-    ]
+    cards = [zoo.card_for(name) for name in ("tiny-base", COUNTING[-1].id, "counting-2b-rft")]
     chosen = ProblemSet(task, "id", len(said[0]))
     match = create(root, cards[: len(said)], chosen, GREEDY)
     problems = list(chosen.problems())
