@@ -202,8 +202,14 @@ def _sft(lines: Sequence[Line], config: Config) -> list[Finding]:
     if moved is None or fall is None:
         return []
     if -fall.by > max(COLLAPSE_SURE * fall.error, COLLAPSE * math.fabs(fall.early)):
+        told = f"From {-fall.early:.3f} at its best to {-fall.late:.3f}."
+        if config.data != "run":
+            return [Finding(
+                "watch", "The loss rises", f"{told} The last lessons may be of another sort.",
+                "Losses of two sorts of lesson do not compare: measure the checkpoint.",
+            )]  # fmt: skip
         return [Finding(
-            "grave", "The loss rises", f"From {-fall.early:.3f} at its best to {-fall.late:.3f}.",
+            "grave", "The loss rises", told,
             f"The learning rate of {rate:.1g} is likely too high: take {rate / 3:.1g}.",
         )]  # fmt: skip
     if moved.fell:

@@ -34,9 +34,10 @@ CURVES = ROOT / "assets" / "curves"
 #: The paper's stages for each task, after the base that all start from.
 STAGES = ("ans-sft", "cot-sft", "zero", "rft")
 #: What recipes name as their start beside the cards' checkpoints: a tiny one primed by rft.primer,
-#: and the base half taught. It has no card; it is bundled so that its hours need not be spent again.
-PRIMED, FIRST = "primed", "base-first"
-NAMES = (FIRST, "base", *(f"{task}-{stage}" for task in get_args(TaskName) for stage in STAGES))
+#: and the base before it is taught all. These have no cards; they are bundled so that their hours
+#: need not be spent again.
+PRIMED, EARLIER = "primed", ("base-first", "base-second")
+NAMES = (*EARLIER, "base", *(f"{task}-{stage}" for task in get_args(TaskName) for stage in STAGES))
 _UNFINISHED = "{} is not finished: the same command goes on where it stands."
 #: Rows of a shipped curve, each the mean of as many steps as it takes.
 ROWS = 150
@@ -56,8 +57,8 @@ def retrain(recipe: Path, runs: Path) -> Run:
     begins = config.checkpoint
     if begins == PRIMED:
         config = replaced(config, checkpoint=str(runs / PRIMED / "final"))
-    elif begins == FIRST:
-        config = replaced(config, checkpoint=str(SHIPPED / FIRST))
+    elif begins in EARLIER:
+        config = replaced(config, checkpoint=str(SHIPPED / begins))
     if run.folder.exists() and (run.config != config or _begun_on(run) != _base(config)):
         raise InputError(
             f"{run.folder} was begun by another recipe or from an earlier base: remove it to "

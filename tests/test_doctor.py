@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -282,6 +283,9 @@ def test_supervised() -> None:
     assert noisy(lambda t: 0.5 + 1.5 * (1 - t) ** 3) == {"It learns": "good"}
     assert noisy(lambda t: 1.0) == {"Nothing moves": "watch"}
     assert noisy(lambda t: 1.0 if t < 0.5 else 2.5) == {"The loss rises": "grave"}
+    lessons = replace(SFT, data="lessons/base")  # whose later ones may be of another sort
+    rising = losses([1.0] * 30 + [2.5] * 30)
+    assert titles(examine(lessons, rising, [])) == {"The loss rises": "watch"}
     assert titles(examine(SFT, losses([1.0] * 3), [])) == {"Too early to say": "watch"}
 
 

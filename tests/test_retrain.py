@@ -15,7 +15,7 @@ from rft.config import Config
 from rft.errors import CheckpointError, InputError
 from rft.retrain import (
     CURVES,
-    FIRST,
+    EARLIER,
     NAMES,
     PRIMED,
     RECIPES,
@@ -45,10 +45,11 @@ def run(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_every_recipe_is_a_config_and_starts_from_nothing_or_from_the_base() -> None:
     starts = {name: Config.read(file).checkpoint for name, file in recipes().items()}
-    assert list(starts)[:2] == [FIRST, "base"]
-    first, base = (Config.read(RECIPES / f"{name}.json") for name in (FIRST, "base"))
-    assert base.first == first.samples == first.sft_steps * 32
-    assert [*starts.values()] == [PRIMED, FIRST, *["tiny-base"] * 12]
+    legs = [Config.read(RECIPES / f"{name}.json") for name in (*EARLIER, "base")]
+    for number, leg in enumerate(legs):  # each goes on with the lessons where the last one ended
+        assert leg.first == sum(one.samples for one in legs[:number])
+        assert leg.samples == leg.sft_steps * 32
+    assert [*starts.values()] == [PRIMED, *EARLIER, *["tiny-base"] * 12]
     assert tuple(starts) == NAMES
 
 
@@ -124,12 +125,12 @@ def test_a_thinned_curve_averages_within_a_stage_and_keeps_the_last_step() -> No
     ]
 
 
-def test_the_base_begins_where_its_first_recipe_ended(
+def test_the_base_begins_where_the_recipe_before_it_ended(
     recipe: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rft.retrain.SHIPPED", tmp_path / "tiny")
-    replace(Config.read(recipe), checkpoint=FIRST, first=8).save(tmp_path / "base.json")
-    begun = tmp_path / "tiny" / FIRST
+    replace(Config.read(recipe), checkpoint=EARLIER[-1], first=8).save(tmp_path / "base.json")
+    begun = tmp_path / "tiny" / EARLIER[-1]
     shutil.copytree(run.final, begun)
     made = retrain(tmp_path / "base.json", tmp_path / "runs")
     assert made.state() == "done" and made.config.checkpoint == str(begun)

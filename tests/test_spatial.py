@@ -24,10 +24,12 @@ from rft.types import Problem
 ALL = SPLITS["spatial"]
 READ = re.compile(
     r"First: ([^.]+)\. The dark edge is (in front|at the (?:right|left): seen from the (?:left|right))"
-    r"\. Second: ([^.]+)\. 0"
+    r"\. Second: ([^.]+)\. \('0'"
 )
 ITEM = re.compile(r"(?:(\w\d) is )?(\w\d) (\w+ \w+ \w+ \w+)")
-REASON = re.compile(r"(\d) (\w+ \w+ \w+ \w+): (\w\d), then (\w\d) (\w+ \w+ \w+ \w+): (.*?)\.")
+REASON = re.compile(
+    r"(\('\d', [^)]*\)): (\w+ \w+ \w+ \w+): (\w\d), then (\w\d) (\w+ \w+ \w+ \w+): (.*?)\."
+)
 #: For each view, the tile of the first image that is seen at (column, row).
 RULES = {
     "ood-left": lambda column, row: f"{'abcd'[row - 1]}{4 - 'abcd'.index(column)}",
@@ -118,8 +120,9 @@ def test_the_chain_of_thought_is_true_and_leads_to_the_answer(split: Split) -> N
         concluded = []
         assert len(found) == len(told.before)
         for i, (was, now) in enumerate(zip(told.before, told.after, strict=True)):
-            number, before, at, then, after, result = found[i]
-            assert (number, before, after) == (str(i), was.name, now.name)
+            entry, before, at, then, after, result = found[i]
+            assert entry in problem.question and literal_eval(entry)[0] == str(i)
+            assert (before, after) == (was.name, now.name)
             assert (at, then) == (tile(was), tile(now))
             concluded += [result] if result != "no change" else []
             assert (result == "no change") == (was == now)

@@ -264,10 +264,13 @@ def _picture(
 
 def question(before: Sequence[Thing]) -> str:
     """The objects as the tuples that the task's instruction describes, and what is asked."""
-    listed = ", ".join(
-        str((str(i), *(getattr(t, name) for name in FIELDS))) for i, t in enumerate(before)
-    )
+    listed = ", ".join(entry(i, thing) for i, thing in enumerate(before))
     return f"The objects of the first image: [{listed}]. Which functions lead to the second?"
+
+
+def entry(number: int, thing: Thing) -> str:
+    """An object of the first image as the question has it: its id and its FIELDS."""
+    return str((str(number), *(getattr(thing, name) for name in FIELDS)))
 
 
 def written(calls: Sequence[Call]) -> str:
@@ -292,14 +295,17 @@ def derive(told: Story) -> str:
     """The chain of thought: both images read, then each object followed from one to the other.
 
     A tile is named as on a chessboard: columns a to d from the left, rows 1 to 4 from the front.
-    As in the counting scenes, each word is a copy or the comparison of two words.
+    As in the counting scenes, each word is a copy or the comparison of two words. An object's
+    entry in the question is copied to the letter: a small model that was to begin with its look
+    in the order of the lists read both boards and took its objects at random from them.
     """
     steps = [look(told.before, told.after, told.view)]
     for i, (was, now) in enumerate(zip(told.before, told.after, strict=True)):
         own = [call for call in told.calls if call.object == str(i)]
         result = written(own) or "no change"
         steps.append(
-            f"{i} {was.name}: {cell(was.tile)}, then {cell(now.tile)} {now.name}: {result}."
+            f"{entry(i, was)}: {was.name}: {cell(was.tile)}, "
+            f"then {cell(now.tile)} {now.name}: {result}."
         )
     return " ".join(steps)
 

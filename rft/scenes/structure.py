@@ -9,7 +9,7 @@ there are and how they become Problems; the figures are made elsewhere.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -65,8 +65,8 @@ def pose(
         options = choices(rng, draft)
         answer = "ABCD"[options.index(draft.answer)]
         written = [degrees(o) if draft.measure == "angle" else show(o) for o in options]
-        listed = " ".join(f"{letter}. {text}" for letter, text in zip("ABCD", written, strict=True))
-        question, closing = f"{question} Choices: {listed}", f" That is choice {answer}."
+        listed = [f"{letter}. {text}" for letter, text in zip("ABCD", written, strict=True)]
+        question, closing = f"{question} Choices: {' '.join(listed)}", _chosen(listed, answer)
     posed = Problem(
         id="",
         task="structure",
@@ -83,6 +83,12 @@ def problem(rng: random.Random, split: Split, size: int) -> Problem:
     """One question about one figure; its id is given by the caller."""
     paint, posed = pose(rng, split)
     return replace(posed, images=(paint(size),))
+
+
+def _chosen(listed: Sequence[str], answer: str) -> str:
+    """Each choice up to the right one copied to the letter and judged, as objects are counted."""
+    place = "ABCD".index(answer)
+    return "".join(f" {choice}: no;" for choice in listed[:place]) + f" {listed[place]}: yes."
 
 
 def sketch(
