@@ -16,7 +16,7 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from rft import sight
+from rft import kvcache, sight
 from rft.asked import as_text
 from rft.config import Config
 from rft.errors import StudioError
@@ -162,7 +162,7 @@ class Trainer(GRPOTrainer):
 
     def train(self, *given: Any, **named: Any) -> Any:
         models = [m for m in (self.model, self.ref_model) if m is not None and self.look_once]
-        with sight.once(*models) as self._sights:
+        with sight.once(*models) as self._sights, kvcache.roomy(self.model):
             return super().train(*given, **named)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:

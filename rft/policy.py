@@ -22,7 +22,7 @@ from transformers import GenerationConfig, PreTrainedModel, StoppingCriteriaList
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rft import decoding as steps
-from rft import machine
+from rft import kvcache, machine
 from rft.asked import as_text, check, check_turns
 from rft.base import Base
 from rft.errors import InputError, MemoryShort
@@ -224,6 +224,7 @@ class Policy:
             guard()
             out_B_T = self.model.generate(  # type: ignore[operator]
                 **inputs,
+                **kvcache.empty(self.model),
                 generation_config=steps.settings(
                     decoding, self._context - length, self._ends, self._pad
                 ),

@@ -283,7 +283,7 @@ ask = lambda side: list(model.stream(
     Decoding(temperature=0, max_new_tokens=2, max_pixels=10**8), threading.Event()))
 ask(100)
 now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (now + 150_000_000,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (now + 70_000_000,) * 2)
 try:
     ask(1500)
 except MemoryShort as error:
