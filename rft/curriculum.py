@@ -26,7 +26,8 @@ COMING = (
     (26_000, (30, 30, 0, 40, 0), 4, 1.0),
     (42_000, (24, 30, 24, 16, 6), 5, 0.6),
     (192_000, (36, 34, 18, 6, 6), 6, 0.2),
-    (None, (24, 42, 24, 3, 7), 6, 0.1),
+    (230_400, (24, 42, 24, 3, 7), 6, 0.1),
+    (None, (20, 38, 34, 2, 6), 6, 0.1),
 )
 #: The share of lessons in the looks of the domain shift, of training scenes all the same: as the
 #: Qwen2-VL of the paper, the base has seen more of the world than the fine-tuning shows again.

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-#: Not a decimal point, which no space follows, nor behind the letter of a choice.
-_SENTENCE = re.compile(r"(?<!\b[A-D])\.+(?:\s+|$)")
+_SENTENCE = re.compile(r"\.+(?:\s+|$)")  # not a decimal point, which no space follows
 _CLAUSE = re.compile(r"[,;](?:\s+|$)(?![^(]*\))")  # not within a call's parentheses
 _PLACE = re.compile(r"(^|: )\d+ (?=[a-d][1-4] )")  # of an object in a list: where it stands says it
 _ANNOUNCED = ("find ", "from left to right")  # what will be looked for needs no picture
@@ -47,11 +46,8 @@ def _about(clause: str) -> str:
 
 
 def _object(head: str) -> bool:
-    """Whether it names one thing of a list, an object by its place or a choice by its letter.
-
-    What comes next is not about it.
-    """
-    return re.match(r"[a-d](?:[1-4]|\.) ", head) is not None
+    """Whether it names an object of a list by its place, which the next one is not about."""
+    return re.match(r"[a-d][1-4] ", head) is not None
 
 
 def supported(reasoning: str, derivation: str) -> tuple[int, int]:

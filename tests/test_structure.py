@@ -84,13 +84,10 @@ def test_every_derivation_is_true_and_ends_in_the_gold_answer(split):
         else:
             assert f"{value}°" in seen, problem.cot
         if problem.kind.endswith("-choice"):
-            *wrong, right = problem.cot.rpartition(f" = {value}. ")[2].split("; ")
-            listed = problem.question.partition(" Choices: ")[2]
-            judged = [*(one.removesuffix(": no") for one in wrong), right.removesuffix(": yes.")]
-            assert listed.startswith(" ".join(judged)) and len(judged) == 1 + len(wrong)
-            assert right.startswith(f"{problem.answer}. ")
-            assert "ABCD"[len(wrong)] == problem.answer
-            assert options_of(problem)[problem.answer] == value
+            options = options_of(problem)
+            listed = ", ".join(f"{option} {letter}" for letter, option in options.items())
+            assert problem.cot.endswith(f" Choices: {listed}. It is {value} {problem.answer}.")
+            assert options[problem.answer] == value
         else:
             assert problem.answer == value
 

@@ -65,8 +65,8 @@ def pose(
         options = choices(rng, draft)
         answer = "ABCD"[options.index(draft.answer)]
         written = [degrees(o) if draft.measure == "angle" else show(o) for o in options]
-        listed = [f"{letter}. {text}" for letter, text in zip("ABCD", written, strict=True)]
-        question, closing = f"{question} Choices: {' '.join(listed)}", _chosen(listed, answer)
+        listed = " ".join(f"{letter}. {text}" for letter, text in zip("ABCD", written, strict=True))
+        question, closing = f"{question} Choices: {listed}", _chosen(options, answer)
     posed = Problem(
         id="",
         task="structure",
@@ -85,10 +85,14 @@ def problem(rng: random.Random, split: Split, size: int) -> Problem:
     return replace(posed, images=(paint(size),))
 
 
-def _chosen(listed: Sequence[str], answer: str) -> str:
-    """Each choice up to the right one copied to the letter and judged, as objects are counted."""
-    place = "ABCD".index(answer)
-    return "".join(f" {choice}: no;" for choice in listed[:place]) + f" {listed[place]}: yes."
+def _chosen(options: Sequence[Number], answer: str) -> str:
+    """Each choice's letter behind its number, then the right ones: a copy of what was just said.
+
+    A small model does not learn to judge "is it this one?" of numbers of several digits, nor to
+    name the letter that stands in front of one.
+    """
+    listed = [f"{show(option)} {letter}" for letter, option in zip("ABCD", options, strict=True)]
+    return f" Choices: {', '.join(listed)}. It is {listed['ABCD'.index(answer)]}."
 
 
 def sketch(
