@@ -121,6 +121,23 @@ def sums(rng: random.Random) -> Lesson:
     return Lesson(f"Work out: {asked}", "; ".join(steps) + ".", _figure(paint, rng))
 
 
+def picks(rng: random.Random) -> Lesson:
+    """The choices of two questions, each found by its number, beside a figure of no matter."""
+    paint, _ = structure.pose(rng, "train")
+    asked: list[str] = []
+    told: list[str] = []
+    while len(told) < 2:
+        _, problem = structure.pose(rng, "train")
+        if not problem.kind.endswith("-choice"):
+            continue
+        choices = problem.question.partition("Choices: ")[2]
+        listed = problem.cot.partition("Choices: ")[2].partition(". It is ")[0]
+        found = rng.sample(listed.split(", "), 3)
+        asked.append(f"{choices} Which are {', '.join(one.split()[0] for one in found)}?")
+        told.append(f"Choices: {listed}. " + " ".join(f"It is {one}." for one in found))
+    return Lesson(f"Choices: {' Choices: '.join(asked)}", " ".join(told), _figure(paint, rng))
+
+
 def _attribute(rng: random.Random, things: Sequence[counting.Thing]) -> tuple[str, str]:
     """A question about one object, or whether there is one, and its short answer."""
     sort = rng.choice(("place", "exists", "total"))

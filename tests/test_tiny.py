@@ -1,5 +1,7 @@
 """The tiny Qwen2-VL: its tokenizer, template and processor, untrained."""
 
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from rft import tiny
 from rft.curriculum import CURRICULA
-from rft.lessons import Lesson
+from rft.lessons import Lesson, picks
 from rft.processor import QwenVLProcessor, load_processor
 from rft.scenes import make
 from rft.tasks import prompt_for
@@ -90,3 +92,15 @@ def test_lessons_are_seeded_and_draw_what_they_say(name: str) -> None:
     assert lessons[3].draw()[0].tobytes() == again[3].draw()[0].tobytes()
     assert all(image.mode == "RGB" for x in lessons[:20] for image in x.draw())
     assert len({x.completion for x in lessons}) > 50
+
+
+def test_picks_are_found_among_the_choices_they_are_asked_of() -> None:
+    lesson = picks(random.Random(0))
+    asked = re.findall(r"Choices: (.*?) Which are (.*?)\?", lesson.prompt)
+    told = re.findall(r"Choices: (.*?)\. (It is .*?)(?= Choices|$)", lesson.completion)
+    assert len(asked) == len(told) == 2
+    for (choices, wanted), (listed, found) in zip(asked, told, strict=True):
+        letters = {value: letter for letter, value in re.findall(r"([A-D])\. ([\d.]+)", choices)}
+        assert listed == ", ".join(f"{value} {letter}" for value, letter in letters.items())
+        answers = [f"It is {value} {letters[value]}." for value in wanted.split(", ")]
+        assert found == " ".join(answers) and len(set(answers)) == 3
