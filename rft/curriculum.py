@@ -28,7 +28,7 @@ COMING = (
     (192_000, (36, 34, 18, 6, 6), 6, 0.2),
     (230_400, (24, 42, 24, 3, 7), 6, 0.1),
     (262_400, (20, 38, 34, 2, 6), 6, 0.1),
-    (None, (18, 40, 26, 2, 14), 6, 0.05),
+    (None, (16, 38, 24, 2, 20), 6, 0.05),
 )
 #: The share of lessons in the looks of the domain shift, of training scenes all the same: as the
 #: Qwen2-VL of the paper, the base has seen more of the world than the fine-tuning shows again.
@@ -48,7 +48,7 @@ def base(index: int) -> Lesson:
     sort = rng.choices(SORTS, weights)[0]
     looking, shifted = rng.random() < share, rng.random() < WIDE
     if sort == "sums":
-        return rng.choice((sums, picks))(rng)
+        return rng.choice((sums, picks, picks))(rng)
     if sort == "writing":
         return written(rng, shifted=shifted)
     task = next(name for name in get_args(TaskName) if name == sort)

@@ -132,7 +132,7 @@ def picks(rng: random.Random) -> Lesson:
             continue
         choices = problem.question.partition("Choices: ")[2]
         listed = problem.cot.partition("Choices: ")[2].partition(". It is ")[0]
-        found = rng.sample(listed.split(", "), 3)
+        found = rng.sample(listed.split(", "), 4)
         asked.append(f"{choices} Which are {', '.join(one.split()[0] for one in found)}?")
         told.append(f"Choices: {listed}. " + " ".join(f"It is {one}." for one in found))
     return Lesson(f"Choices: {' Choices: '.join(asked)}", " ".join(told), _figure(paint, rng))
