@@ -11,12 +11,14 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 
 from PIL import Image
 
 from rft.scenes import Split, counting, spatial, structure, writing
 from rft.scenes.board import View
+from rft.scenes.drafts import show, tidy
 from rft.tasks import completion_of, prompt_for
 from rft.types import Problem, TaskName
 
@@ -27,6 +29,7 @@ _CAPTION_REQUESTS = (
     "What is in the image?",
     "List the objects in the image.",
 )
+_OPTION = re.compile(r"[A-D]\. ([\d.]*\d)")
 _STEP = re.compile(r"[\d.]+ [-+×÷] [\d.]+ = [\d.]*\d")
 
 Draw = Callable[[], tuple[Image.Image, ...]]
@@ -122,20 +125,19 @@ def sums(rng: random.Random) -> Lesson:
 
 
 def picks(rng: random.Random) -> Lesson:
-    """The choices of two questions, each found by its number, beside a figure of no matter."""
+    """Numbers looked for among the choices of some questions, beside a figure of no matter."""
     paint, _ = structure.pose(rng, "train")
     asked: list[str] = []
     told: list[str] = []
-    while len(told) < 2:
+    while len(told) < 3:
         _, problem = structure.pose(rng, "train")
-        if not problem.kind.endswith("-choice"):
-            continue
-        choices = problem.question.partition("Choices: ")[2]
-        listed = problem.cot.partition("Choices: ")[2].partition(". It is ")[0]
-        found = rng.sample(listed.split(", "), 4)
-        asked.append(f"{choices} Which are {', '.join(one.split()[0] for one in found)}?")
-        told.append(f"Choices: {listed}. " + " ".join(f"It is {one}." for one in found))
-    return Lesson(f"Choices: {' Choices: '.join(asked)}", " ".join(told), _figure(paint, rng))
+        if problem.kind.endswith("-choice"):
+            choices = problem.question.partition("Choices: ")[2]
+            options = [tidy(Decimal(number)) for number in _OPTION.findall(choices)]
+            sought = rng.choice(options)
+            asked.append(f"Choices: {choices} Which is {show(sought)}?")
+            told.append(structure.chosen(options, sought))
+    return Lesson(" ".join(asked), " ".join(told), _figure(paint, rng))
 
 
 def _attribute(rng: random.Random, things: Sequence[counting.Thing]) -> tuple[str, str]:

@@ -85,8 +85,11 @@ def test_every_derivation_is_true_and_ends_in_the_gold_answer(split):
             assert f"{value}°" in seen, problem.cot
         if problem.kind.endswith("-choice"):
             options = options_of(problem)
-            listed = ", ".join(f"{option} {letter}" for letter, option in options.items())
-            assert problem.cot.endswith(f" Choices: {listed}. It is {value} {problem.answer}.")
+            *wrong, right = problem.cot.rpartition(f" = {value}. ")[2].split("; ")
+            assert wrong == [
+                f"{letter}: {options[letter]} = {value}? no" for letter in "ABCD"[: len(wrong)]
+            ]
+            assert right == f"{problem.answer}: {value} = {value}? yes."
             assert options[problem.answer] == value
         else:
             assert problem.answer == value

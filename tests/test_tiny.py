@@ -96,11 +96,11 @@ def test_lessons_are_seeded_and_draw_what_they_say(name: str) -> None:
 
 def test_picks_are_found_among_the_choices_they_are_asked_of() -> None:
     lesson = picks(random.Random(0))
-    asked = re.findall(r"Choices: (.*?) Which are (.*?)\?", lesson.prompt)
-    told = re.findall(r"Choices: (.*?)\. (It is .*?)(?= Choices|$)", lesson.completion)
-    assert len(asked) == len(told) == 2
-    for (choices, wanted), (listed, found) in zip(asked, told, strict=True):
-        letters = {value: letter for letter, value in re.findall(r"([A-D])\. ([\d.]+)", choices)}
-        assert listed == ", ".join(f"{value} {letter}" for value, letter in letters.items())
-        answers = [f"It is {value} {letters[value]}." for value in wanted.split(", ")]
-        assert found == " ".join(answers) and len(set(answers)) == 4
+    asked = re.findall(r"Choices: (.*?) Which is ([\d.]+)\?", lesson.prompt)
+    told = lesson.completion.removesuffix(".").split(". ")
+    assert len(asked) == len(told) == 3
+    for (choices, sought), judged in zip(asked, told, strict=True):
+        options = re.findall(r"([A-D])\. ([\d.]*\d)", choices)
+        place = [value for _, value in options].index(sought)
+        wrong = [f"{letter}: {value} = {sought}? no" for letter, value in options[:place]]
+        assert judged == "; ".join([*wrong, f"{'ABCD'[place]}: {sought} = {sought}? yes"])

@@ -66,7 +66,7 @@ def pose(
         answer = "ABCD"[options.index(draft.answer)]
         written = [degrees(o) if draft.measure == "angle" else show(o) for o in options]
         listed = " ".join(f"{letter}. {text}" for letter, text in zip("ABCD", written, strict=True))
-        question, closing = f"{question} Choices: {listed}", _chosen(options, answer)
+        question, closing = f"{question} Choices: {listed}", f" {chosen(options, draft.answer)}"
     posed = Problem(
         id="",
         task="structure",
@@ -85,14 +85,19 @@ def problem(rng: random.Random, split: Split, size: int) -> Problem:
     return replace(posed, images=(paint(size),))
 
 
-def _chosen(options: Sequence[Number], answer: str) -> str:
-    """Each choice's letter behind its number, then the right ones: a copy of what was just said.
+def chosen(options: Sequence[Number], answer: Number) -> str:
+    """Each choice up to the right one beside the answer, and whether they are the same.
 
-    A small model does not learn to judge "is it this one?" of numbers of several digits, nor to
-    name the letter that stands in front of one.
+    Side by side, so that digits are compared with what stands a few tokens before. To compare over
+    a distance, or to find the letter of a number, was not learned in some 10,000 such choices.
     """
-    listed = [f"{show(option)} {letter}" for letter, option in zip("ABCD", options, strict=True)]
-    return f" Choices: {', '.join(listed)}. It is {listed['ABCD'.index(answer)]}."
+    judged = []
+    for letter, option in zip("ABCD", options, strict=True):
+        judged.append(f"{letter}: {show(option)} = {show(answer)}? ")
+        judged[-1] += "yes" if option == answer else "no"
+        if option == answer:
+            break
+    return f"{'; '.join(judged)}."
 
 
 def sketch(
