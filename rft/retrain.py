@@ -36,7 +36,8 @@ STAGES = ("ans-sft", "cot-sft", "zero", "rft")
 #: What recipes name as their start beside the cards' checkpoints: a tiny one primed by rft.primer,
 #: and the base before it is taught all. These have no cards; they are bundled so that their hours
 #: need not be spent again.
-PRIMED, EARLIER = "primed", ("base-first", "base-second", "base-third")
+PRIMED = "primed"
+EARLIER = ("base-first", "base-second", "base-third", "base-fourth")
 NAMES = (*EARLIER, "base", *(f"{task}-{stage}" for task in get_args(TaskName) for stage in STAGES))
 _UNFINISHED = "{} is not finished: the same command goes on where it stands."
 #: Rows of a shipped curve, each the mean of as many steps as it takes.
