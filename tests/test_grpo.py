@@ -12,6 +12,7 @@ from trl import GRPOTrainer
 from rft import grpo, learner, race, rewards
 from rft.config import Config
 from rft.dataset import bundled
+from rft.kvcache import RoomyLayer
 from rft.order import passes
 from rft.types import Problem
 
@@ -143,6 +144,20 @@ def test_sampling_depends_on_seed_and_step_alone(
     other = train(replace(plain, seed=1))
     assert other.said(1) != again.said(1)
     assert len(set(again.said(1))) > 1, "a group's completions differ"
+
+
+def test_rollouts_have_a_cache_with_room(
+    train: Callable[..., Trained], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, seen = RoomyLayer.update, list[int]()
+
+    def noted(layer: RoomyLayer, keys: Any, *rest: Any, **named: Any) -> Any:
+        seen.append(keys.shape[-2])
+        return update(layer, keys, *rest, **named)
+
+    monkeypatch.setattr(RoomyLayer, "update", noted)
+    train(replace(CONFIG, steps=1))
+    assert seen[0] > 1 and seen[-1] == 1  # a prompt, and then a token at a time
 
 
 @pytest.mark.parametrize("micro", [8, 4])
