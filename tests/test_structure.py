@@ -86,9 +86,9 @@ def test_every_derivation_is_true_and_ends_in_the_gold_answer(split):
         if problem.kind.endswith("-choice"):
             options = options_of(problem)
             *wrong, right = problem.cot.rpartition(f" = {value}. ")[2].split("; ")
-            assert wrong == [
-                f"{letter}: {options[letter]} = {value}? no" for letter in "ABCD"[: len(wrong)]
-            ]
+            before = "ABCD"[: "ABCD".index(problem.answer)]
+            assert wrong == [f"{letter}: {options[letter]} = {value}? no" for letter in before]
+            assert value not in [options[letter] for letter in before]
             assert right == f"{problem.answer}: {value} = {value}? yes."
             assert options[problem.answer] == value
         else:

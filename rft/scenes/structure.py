@@ -89,14 +89,13 @@ def chosen(options: Sequence[Number], answer: Number) -> str:
     """Each choice up to the right one beside the answer, and whether they are the same.
 
     Side by side, so that digits are compared with what stands a few tokens before. To compare over
-    a distance, or to find the letter of a number, was not learned in some 10,000 such choices.
+    a distance, or to find a number's letter, a small model did not learn from thousands of them.
     """
-    judged = []
-    for letter, option in zip("ABCD", options, strict=True):
-        judged.append(f"{letter}: {show(option)} = {show(answer)}? ")
-        judged[-1] += "yes" if option == answer else "no"
-        if option == answer:
-            break
+    upto = options[: options.index(answer) + 1]
+    judged = (
+        f"{letter}: {show(option)} = {show(answer)}? {'yes' if option == answer else 'no'}"
+        for letter, option in zip("ABCD", upto, strict=False)
+    )
     return f"{'; '.join(judged)}."
 
 
