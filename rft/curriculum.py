@@ -29,7 +29,7 @@ COMING = (
     (230_400, (24, 42, 24, 3, 7), 6, 0.1),
     (262_400, (20, 38, 34, 2, 6), 6, 0.1),
     (332_800, (16, 38, 24, 2, 20), 6, 0.05),
-    (None, (16, 46, 24, 2, 12), 6, 0.05),
+    (None, (14, 44, 30, 2, 10), 6, 0.05),
 )
 #: The share of lessons in the looks of the domain shift, of training scenes all the same: as the
 #: Qwen2-VL of the paper, the base has seen more of the world than the fine-tuning shows again.
@@ -39,7 +39,7 @@ WIDE = 0.25
 #: once, and reinforcement learning has something to bring out.
 MANNERS = ("plain", "bare", "tagged", "full")
 THOROUGH, MIXED = (3, 3, 6, 88), (5, 28, 47, 20)
-UNDECIDED = range(400_000, 409_600)
+UNDECIDED = range(396_000, 409_600)
 
 
 def base(index: int) -> Lesson:

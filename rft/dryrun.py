@@ -46,8 +46,6 @@ def sampled(
     config: Config, student: Any, report: Report, scratch: Path, count: int
 ) -> Iterator[tuple[int, Group]]:
     """(Groups planned, group) of GRPO, by the trainer itself: the same prompts and rewards."""
-    import torch
-
     from rft import grpo
 
     problems = report.run.problems("train")
@@ -64,7 +62,7 @@ def sampled(
     rows: Any = trainer.train_dataset
     for number in range(count):
         trainer.state.global_step = number  # which the seed of the sampling follows
-        with torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_available()):
+        with student.autocast():
             trainer._generate_and_score_completions([rows[number]] * config.generations)
         group = seen.pop()
         yield count, {**group, "images": [_relative(path, report) for path in group["images"]]}

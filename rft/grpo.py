@@ -23,7 +23,6 @@ from rft.errors import StudioError
 from rft.images import open_image
 from rft.learner import Learner
 from rft.order import passes, per_pass
-from rft.pace import CHECKPOINTED
 from rft.parse import parse
 from rft.policy import structure
 from rft.rewards import Rubric, explain
@@ -78,7 +77,6 @@ def given(
     cuda = torch.cuda.is_available()
     share = config.batch * config.generations // world
     micro = per_pass(share, config.micro_batch)
-    large = sum(p.numel() for p in learner.whole.parameters()) > CHECKPOINTED
     args = GRPOConfig(
         output_dir=out,
         max_steps=config.steps,
@@ -98,9 +96,10 @@ def given(
         # (TRL replays the first epoch's order in every later one.)
         shuffle_dataset=False,
         seed=config.seed,
-        bf16=cuda,
+        bf16=cuda and learner.large,
+        tf32=True if cuda else None,
         use_cpu=not cuda,
-        gradient_checkpointing=large,
+        gradient_checkpointing=learner.large,
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_steps=config.save_steps,

@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from rft import checkpoint, tiny, zoo
+from rft import checkpoint, tiny, tower, zoo
 from rft.cards import ROOT
 from rft.config import Config
 from rft.errors import CheckpointError
 from rft.loading import load_model
+from rft.pace import CHECKPOINTED
 from rft.processor import QwenVLProcessor, load_processor
 
 #: What a checkpoint folder holds beside weights and config.
@@ -43,6 +44,16 @@ class Learner:
     @property
     def adapted(self) -> bool:
         return isinstance(self.model, PeftModel)
+
+    @property
+    def large(self) -> bool:
+        """Whether activations are recomputed, and a GPU computes in bfloat16."""
+        return sum(p.numel() for p in self.whole.parameters()) > CHECKPOINTED
+
+    def autocast(self) -> torch.autocast:
+        """In which it is run beside training, as training itself runs it."""
+        half = torch.cuda.is_available() and self.large
+        return torch.autocast("cuda", torch.bfloat16, enabled=half)
 
     @property
     def whole(self) -> Any:
@@ -83,16 +94,18 @@ def start_folder(config: Config, folder: Path) -> Path:
 def load(config: Config, start: Path, weights: Path | None = None) -> Learner:
     """The model to train, from ``start``; ``weights`` continues what an earlier step saved.
 
-    float32 on a CPU. On CUDA the base of an adapter is bfloat16 (or 4 bits), the adapter
-    float32; weights that learn themselves are float32 under bf16 autocast.
+    float32 on a CPU, and where the model is small. On CUDA the base of a large one's adapter is
+    bfloat16 (or 4 bits), the adapter float32; weights that learn themselves are float32 under
+    bf16 autocast.
     """
     cuda = torch.cuda.is_available()
+    large = checkpoint.inspect(start).parameters > CHECKPOINTED
     device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu"
     source = weights if weights is not None and not config.rank else start
     loaded = load_model(
         source,
         device=device,
-        dtype=torch.bfloat16 if cuda and config.rank else torch.float32,
+        dtype=torch.bfloat16 if cuda and large and config.rank else torch.float32,
         four_bit=config.four_bit,
         processor=load_processor(start, max_pixels=config.max_pixels),
     )
@@ -111,6 +124,8 @@ def load(config: Config, start: Path, weights: Path | None = None) -> Learner:
     else:
         model.requires_grad_(True)
         model.model.visual.requires_grad_(config.train_vision)
+        if cuda and config.train_vision:
+            tower.by_size(model.model.visual)
     return Learner(model, loaded.processor, start)
 
 

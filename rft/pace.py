@@ -16,7 +16,8 @@ from rft.config import Config
 from rft.machine import Memory
 from rft.workload import Load
 
-#: From so many parameters on, the trainer recomputes activations rather than keep them.
+#: From so many parameters on, the trainer recomputes activations rather than keep them, and a GPU
+#: computes in bfloat16: a tiny model would gain nothing by either.
 CHECKPOINTED = 5e8
 #: Problems measured at once, and on the curve at each measurement.
 MEASURED = 64

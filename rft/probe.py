@@ -133,7 +133,7 @@ def measure(config: Config, student: Learner, problems: Sequence[Problem]) -> fl
         temperature=0.0, max_new_tokens=config.max_new_tokens, max_pixels=config.max_pixels
     )
     bare = config.method == "ans-sft"
-    with torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_available()):
+    with student.autocast():
         evaluate.answer(
             policy, problems, decoding, EVAL_BATCH,
             prompt=lambda task, question: question if bare else prompt_for(task, question),

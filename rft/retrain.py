@@ -58,8 +58,7 @@ def retrain(recipe: Path, runs: Path) -> Run:
     begins = config.checkpoint
     if begins == PRIMED:
         config = replaced(config, checkpoint=str(runs / PRIMED / "final"))
-    elif begins in EARLIER:
-        config = replaced(config, checkpoint=str(SHIPPED / begins))
+    config = _placed(config)
     if run.folder.exists() and (run.config != config or _begun_on(run) != _base(config)):
         raise InputError(
             f"{run.folder} was begun by another recipe or from an earlier base: remove it to "
@@ -75,6 +74,13 @@ def retrain(recipe: Path, runs: Path) -> Run:
         if run.state() != "done":
             raise CheckpointError(_UNFINISHED.format(recipe.stem))
     return run
+
+
+def _placed(config: Config) -> Config:
+    """With the folder of an earlier base in place of its name."""
+    if config.checkpoint in EARLIER:
+        return replaced(config, checkpoint=str(SHIPPED / config.checkpoint))
+    return config
 
 
 def _base(config: Config) -> str:
@@ -120,13 +126,17 @@ def shipped(name: str, curves: Path = CURVES) -> bool:
     file, recipe = curves / f"{name}.json", recipes().get(name)
     if recipe is None or not file.is_file():
         return False
-    config = Config.read(recipe)
+    config = _placed(Config.read(recipe))
     return bool(json.loads(file.read_text())["of"] == _mark(config, _base(config)))
 
 
 def _mark(config: Config, base: str) -> str:
-    """A few letters for what decides a checkpoint: its config, and the weights it began from."""
-    decided = json.dumps(asdict(config), sort_keys=True) + base
+    """A few letters for what decides a checkpoint: its config, and the weights it began from.
+
+    These are told by themselves, wherever the repository lies.
+    """
+    named = replaced(config, checkpoint=Path(config.checkpoint).name)
+    decided = json.dumps(asdict(named), sort_keys=True) + base
     return blake2s(decided.encode(), digest_size=12).hexdigest()
 
 

@@ -23,13 +23,15 @@ from rft.learner import Learner
 from rft.lessons import Lesson
 from rft.optimizer import optimizer
 from rft.order import passes, per_pass
-from rft.pace import CHECKPOINTED
 from rft.policy import structure
 from rft.tasks import completion_of, prompt_for
 from rft.types import Problem
 
-#: Batches within which lessons are sorted by length, so that a batch holds little padding.
-WINDOW = 32
+#: Lessons within which batches are sorted by length, so that a batch holds little padding.
+WINDOW = 512
+#: Most processes that draw lessons, and batches that they keep ready: a new window takes a while,
+#: and each batch holds open files.
+WORKERS, READY = 14, 84
 
 
 def trainer(
@@ -48,13 +50,13 @@ def trainer(
     """
     cuda = torch.cuda.is_available()
     micro = per_pass(config.batch // world, config.micro_batch)
-    large = sum(p.numel() for p in learner.whole.parameters()) > CHECKPOINTED
     if config.data == "run":
         lessons = [lesson(config.method, problem) for problem in problems]
         lesson_at: Callable[[int], Lesson] = lessons.__getitem__
         order = passes(len(problems), config.batch, config.sft_steps, config.seed)
     else:
-        lesson_at = Reading(curriculum(config.data.removeprefix("lessons/")), config)
+        teach = curriculum(config.data.removeprefix("lessons/"))
+        lesson_at = Reading(teach, config, _workers() if micro == config.batch else 1)
         order = list(range(config.sft_steps * config.batch))
     broken = structure(learner.processor.tokenizer)
 
@@ -82,8 +84,9 @@ def trainer(
         train_sampling_strategy="sequential",  # the order is made already
         max_length=None,  # or image tokens could be cut
         completion_only_loss=True,
-        gradient_checkpointing=large,
-        bf16=cuda,
+        gradient_checkpointing=learner.large,
+        bf16=cuda and learner.large,
+        tf32=True if cuda else None,
         use_cpu=not cuda,
         logging_steps=1,
         logging_nan_inf_filter=False,
@@ -92,7 +95,7 @@ def trainer(
         report_to="none",
         remove_unused_columns=False,
         disable_tqdm=True,
-        **_workers(config),
+        **_drawing(config),
     )
     return SFTTrainer(
         model=learner.model,
@@ -124,38 +127,51 @@ class Reading:
 
     Within a window of batches lessons are sorted by length, and the batches are shuffled.
     Lessons are independent draws: more order is not needed. A window is made when the first of
-    it is asked for, by the process that draws its pictures.
+    it is asked for, by the process that draws its pictures. Of ``streams`` such processes each
+    asks for every so-many-th batch, and has windows of its own of these.
     """
 
-    def __init__(self, teach: Callable[[int], Lesson], config: Config) -> None:
-        self._teach, self._config = teach, config
+    def __init__(self, teach: Callable[[int], Lesson], config: Config, streams: int = 1) -> None:
+        self._teach, self._config, self._streams = teach, config, streams
+        self._turns = max(1, WINDOW // config.batch)
         self._number, self._window = -1, list[Lesson]()
 
     def __call__(self, place: int) -> Lesson:
-        number, within = divmod(place, WINDOW * self._config.batch)
+        batch, within = divmod(place, self._config.batch)
+        turn, stream = divmod(batch, self._streams)
+        window, turn = divmod(turn, self._turns)
+        number = window * self._streams + stream
         if number != self._number:
             self._number, self._window = number, self._made(number)
-        return self._window[within]
+        return self._window[turn * self._config.batch + within]
 
     def _made(self, number: int) -> list[Lesson]:
         config, size = self._config, self._config.batch
-        start = number * WINDOW * size
-        end = min(start + WINDOW * size, config.sft_steps * size)
-        window = sorted(
-            (self._teach(config.first + place) for place in range(start, end)),
-            key=lambda lesson: lesson.words,
-        )
-        batches = [window[i : i + size] for i in range(0, len(window), size)]
+        window, stream = divmod(number, self._streams)
+        start = window * self._turns * self._streams + stream
+        end = min(start + self._turns * self._streams, config.sft_steps)
+        taken = [
+            self._teach(config.first + batch * size + within)
+            for batch in range(start, end, self._streams)
+            for within in range(size)
+        ]
+        taken.sort(key=lambda lesson: lesson.words)
+        batches = [taken[i : i + size] for i in range(0, len(taken), size)]
         random.Random(f"{config.seed}/{number}").shuffle(batches)
         return [lesson for batch in batches for lesson in batch]
 
 
-def _workers(config: Config) -> dict[str, Any]:
-    """Processes that draw lessons ahead of time; problems are read from files, fast enough."""
+def _workers() -> int:
+    """Processes that draw lessons ahead of time, beside the one that trains."""
+    return max(1, min(WORKERS, (os.cpu_count() or 1) - 2))
+
+
+def _drawing(config: Config) -> dict[str, Any]:
+    """Lessons are drawn by processes of their own; problems are read from files, fast enough."""
     if config.data == "run":
         return {}
     return {
-        "dataloader_num_workers": 1 if (os.cpu_count() or 1) <= 2 else 8,
-        "dataloader_prefetch_factor": 8,  # a new window takes a while
+        "dataloader_num_workers": _workers(),
+        "dataloader_prefetch_factor": min(12, READY // _workers()),
         "dataloader_persistent_workers": True,
     }

@@ -197,7 +197,7 @@ class Session:
         hooks = self._guard(student) if self.world == 1 else []
         try:
             policy = Policy(Loaded("the checkpoint in training", model, student.processor))
-            with torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_available()):
+            with student.autocast():
                 return evaluate.answer(policy, problems, decoding, EVAL_BATCH, prompt=self._prompt)
         finally:
             for hook in hooks:

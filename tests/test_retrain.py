@@ -48,7 +48,7 @@ def test_every_recipe_is_a_config_and_starts_from_nothing_or_from_the_base() -> 
     legs = [Config.read(RECIPES / f"{name}.json") for name in (*EARLIER, "base")]
     for number, leg in enumerate(legs):  # each goes on with the lessons where the last one ended
         assert leg.first == sum(one.samples for one in legs[:number])
-        assert leg.samples == leg.sft_steps * 32
+        assert leg.samples == leg.sft_steps * leg.batch
     assert [*starts.values()] == [PRIMED, *EARLIER, *["tiny-base"] * 12]
     assert tuple(starts) == NAMES
 

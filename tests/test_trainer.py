@@ -230,7 +230,8 @@ def test_passes_show_every_problem_and_no_batch_holds_one_twice() -> None:
     assert (per_pass(12, 5), per_pass(12, 64), per_pass(7, 3)) == (4, 12, 1)
 
 
-def test_lessons_are_read_once_each_with_little_padding() -> None:
+@pytest.mark.parametrize("streams", [1, 3])
+def test_lessons_are_read_once_each_with_little_padding(streams: int) -> None:
     config = replace(LESSONS, samples=1632, batch=32, sft_steps=51, first=100)
     asked: list[int] = []
 
@@ -238,12 +239,13 @@ def test_lessons_are_read_once_each_with_little_padding() -> None:
         asked.append(index)
         return curriculum("base")(index)
 
-    reading = Reading(teach, config)
-    words = [reading(place).words for place in range(1632)]
+    # Each of so many processes asks for every so-many-th batch, and makes its own windows.
+    readings = [Reading(teach, config, streams) for _ in range(streams)]
+    words = [readings[place // 32 % streams](place).words for place in range(1632)]
     assert sorted(asked) == list(range(100, 1732)), "each is made once"
     batches = [words[i : i + 32] for i in range(0, len(words), 32)]
     assert sum(32 * max(batch) for batch in batches) < 1.2 * sum(words)
-    resumed = Reading(curriculum("base"), config)
+    resumed = Reading(curriculum("base"), config, streams)
     assert [resumed(place).words for place in range(1300, 1400)] == words[1300:1400]
 
 
