@@ -268,7 +268,7 @@ def _scores(exchange: Exchange, verdict: Verdict | None) -> str:
 def _score(score: Score) -> str:
     return (
         f'<li><span class="chip" style="--c:{reward_look(score.name).colour}">'
-        f"{plain(score.name)} <b>{score.value:g}</b></span><span>{plain(score.reason)}</span></li>"
+        f"{plain(score.name)} <b>{score.value:.3g}</b></span><span>{plain(score.reason)}</span></li>"
     )
 
 

@@ -262,7 +262,7 @@ def _rewards(verdict: Verdict | None) -> str:
         return ""
     chips = "".join(
         f'<span class="chip" style="--c:{reward_look(score.name).colour}" '
-        f'title="{plain(score.reason)}">{plain(score.name)} <b>{score.value:g}</b></span>'
+        f'title="{plain(score.reason)}">{plain(score.name)} <b>{score.value:.3g}</b></span>'
         for score in verdict.scores
     )
     return (

@@ -147,7 +147,8 @@ class Room:
                 if not or_first:
                     raise
         known = self.cards()
-        return next((card for card in known if card.bundled and card.task), known[0])
+        taught = [card for card in known if card.bundled and card.task] or known
+        return next((card for card in taught if card.stage == "sft+grpo"), taught[0])
 
     def _named(self, text: str) -> zoo.Card:
         """The card that a visitor names; InputError where strangers may not name it.

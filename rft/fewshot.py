@@ -62,6 +62,8 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--root", type=Path, default=Path("runs/fewshot"), help="where they go")
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
     args = parser.parse_args(argv)
+    if args.seeds < 1:
+        parser.error("--seeds says how many runs: give 1 or more")
     args.root.mkdir(parents=True, exist_ok=True)
     found = []
     for seed in range(args.seeds):

@@ -10,7 +10,7 @@ import io
 import random
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
@@ -56,10 +56,10 @@ def posed(rng: random.Random, task: TaskName, *, shifted: bool) -> tuple[Problem
         return problem, _figure(paint, rng)
     if task == "spatial":
         story, problem = spatial.pose(rng, "train", _view(rng, shifted=shifted))
-        return problem, lambda: tuple(
+        return replace(problem, cot=spatial.paired(story)), lambda: tuple(
             noisy(image, rng) for image in spatial.draw(story, rng, rng.choice(SIZES))
         )
-    things, problem = counting.pose(rng, "train", 9 if shifted else 6)
+    things, problem = counting.pose(rng, "train", 9 if shifted else 6, tally=True)
     return problem, partial(_scene, things, rng, split="ood" if shifted else "train")
 
 

@@ -139,7 +139,7 @@ def test_the_bundled_checkpoint_thinks_aloud_and_answers(
     visit: Visit, name: str, size: dict[str, int]
 ) -> None:
     page = visit(size, model=None)
-    expect(page.locator("section.card")).to_have_class(re.compile("stage-cot-sft"))
+    expect(page.locator("section.card")).to_have_class(re.compile("stage-sft-grpo"))
     page.get_by_role("button", name="Watch it reason").click()
     streaming(page)
     shoot(page, f"replying-{name}-light")

@@ -51,6 +51,28 @@ def test_the_reasoning_says_what_is_there_and_its_arithmetic_holds(split: str) -
         assert re.findall(r"\d+", posed.cot)[-1] == posed.answer
 
 
+@pytest.mark.parametrize("split", SPLIT_NAMES)
+def test_tallied_objects_are_counted_one_by_one(split: str) -> None:
+    for seed in range(300):
+        things, posed = counting.pose(random.Random(seed), split, tally=True)
+        _, plain = counting.pose(random.Random(seed), split)
+        assert (posed.question, posed.answer) == (plain.question, plain.answer)
+        listed, _, rest = posed.cot.partition(". ")
+        words = re.findall(r"(?:Subtract all|How many) ([a-z ]+?)(?:\.| are)", posed.question)
+        gone = [_words(group) for group in words[:-1]]
+        asked = _words(words[-1])
+        so_far = 0
+        for thing, told in zip(things, listed.partition(": ")[2].split(", "), strict=True):
+            counts = thing in asked and not any(thing in group for group in gone)
+            so_far += counts
+            if ": " in told:  # not where everything counts, and nothing is looked for
+                assert told.rpartition(": ")[2] == f"{'in' if counts else 'out'} {so_far}", posed
+        assert re.match(rf"How many .*: {so_far}\.", rest), posed
+        for left, right, result in re.findall(r"(\d+) \+ (\d+) = (\d+)\.", posed.cot):
+            assert int(left) == so_far and int(left) + int(right) == int(result)
+        assert re.findall(r"\d+", posed.cot)[-1] == posed.answer
+
+
 def _words(group: str) -> Group:
     known = {
         "size": counting.SIZES,

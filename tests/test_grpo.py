@@ -100,7 +100,7 @@ def test_a_large_model_learns_the_same_from_recomputed_activations(
 ) -> None:
     config = replace(CONFIG, rewards=(("rising", 1.0),))
     kept = train(config)
-    monkeypatch.setattr(grpo, "CHECKPOINTED", 0)
+    monkeypatch.setattr(learner, "CHECKPOINTED", 0)
     again = train(config)
     assert (
         again.trainer.args.gradient_checkpointing and not kept.trainer.args.gradient_checkpointing

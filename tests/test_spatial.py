@@ -18,7 +18,7 @@ from rft.rewards import REWARDS
 from rft.scenes import SPLITS, Split, make
 from rft.scenes.board import TILES, View, project
 from rft.scenes.objects import COLORS
-from rft.scenes.spatial import FIELDS, KINDS, STEPS, Story, Thing, draw, key, pose
+from rft.scenes.spatial import FIELDS, KINDS, STEPS, Story, Thing, draw, key, paired, pose
 from rft.types import Problem
 
 ALL = SPLITS["spatial"]
@@ -126,6 +126,30 @@ def test_the_chain_of_thought_is_true_and_leads_to_the_answer(split: Split) -> N
             assert (at, then) == (tile(was), tile(now))
             concluded += [result] if result != "no change" else []
             assert (result == "no change") == (was == now)
+        assert ", ".join(concluded) == problem.answer
+
+
+PAIRED = re.compile(
+    r"(\('\d', [^)]*\)): (\w+ \w+ \w+ \w+): (\w\d), then (\w\d): ((?:[^.;]+; ){4}[^.;]+)\."
+)
+
+
+@pytest.mark.parametrize("split", ALL)
+def test_paired_every_attribute_stands_beside_what_it_became(split: Split) -> None:
+    for told, problem in posed(split):
+        text, concluded = paired(told), []
+        assert text.startswith(problem.cot[: problem.cot.index("('0'")]), "both images, read alike"
+        found = PAIRED.findall(text)
+        assert len(found) == len(told.before)
+        for i, (was, now) in enumerate(zip(told.before, told.after, strict=True)):
+            entry, name, at, then, pairs = found[i]
+            assert entry in problem.question and literal_eval(entry)[0] == str(i)
+            assert (name, at, then) == (was.name, tile(was), tile(now))
+            looks = [[*thing.name.split(), tile(thing)] for thing in (was, now)]
+            for (old, new), pair in zip(zip(*looks, strict=True), pairs.split("; "), strict=True):
+                both, _, call = pair.partition(", ")
+                assert both == f"{old} {new}" and bool(call) == (old != new)
+                concluded += [call] if call else []
         assert ", ".join(concluded) == problem.answer
 
 

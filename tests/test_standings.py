@@ -55,6 +55,12 @@ def test_what_is_written_is_read_again_and_drawn(tmp_path: Path) -> None:
     assert cards.measured(tmp_path / "none.json") == {}
 
 
+def test_the_readme_shows_what_was_measured() -> None:
+    found = standings.read()
+    assert {(s.task, s.split, s.stage) for s in found} == {(*key, s) for key in PAPER for s in STAGES}
+    assert markdown(found) in (cards.ROOT / "README.md").read_text()
+
+
 def test_the_table_has_intervals_and_the_papers_number_of_the_same_stage() -> None:
     assert markdown([SEEN]).splitlines()[2] == (
         "| Spatial transformation | as trained | Zero | 50.0% [37.7, 62.3] | 66.7% | 0.750 | 90.0% | 42.1 |"

@@ -244,14 +244,33 @@ def _found(
     return members, f"{asking} {group.words()}: {where}, so {len(members)}."
 
 
-#: A question, its gold answer, the groups that must be found, and the steps from there.
-Asked = tuple[str, int, list[Group], list[str]]
+def tallied(things: list[Thing], groups: list[Group], counts: Callable[[Thing], bool]) -> str:
+    """What :func:`looking_for` says, and of each object whether it counts, and how many so far.
+
+    The next base learns this: of a finished list of judgements, above all for a second group, a
+    small model overlooks members that it has judged rightly.
+    """
+    if not groups:
+        return caption(things)
+    told, number = list[str](), 0
+    for thing, listed in zip(things, _listed(things, groups).split(", "), strict=True):
+        number += counts(thing)
+        told.append(f"{listed}: {'in' if counts(thing) else 'out'} {number}")
+    found = ", then ".join(group.words() for group in groups)
+    return f"Find {found}, from left to right: {', '.join(told)}."
+
+
+#: A question, its gold answer, the groups that must be found, and the steps from there; then
+#: which objects count where they are tallied, and the steps from that.
+Asked = tuple[str, int, list[Group], list[str], Callable[[Thing], bool], list[str]]
 
 
 def _count(rng: random.Random, things: list[Thing]) -> Asked:
     group = EVERYTHING if rng.random() < 0.15 else _group(rng, things)
     found, sentence = _found(list(enumerate(things, 1)), group, "How many")
-    return f"How many {group.words()} are there?", len(found), [group], [sentence]
+    question = f"How many {group.words()} are there?"
+    tally = [f"How many {group.words()}: {len(found)}."]
+    return question, len(found), [group], [sentence], lambda t: t in group, tally
 
 
 def _subtract(rng: random.Random, things: list[Thing]) -> Asked:
@@ -259,7 +278,9 @@ def _subtract(rng: random.Random, things: list[Thing]) -> Asked:
     gone, sentence = _found(list(enumerate(things, 1)), group, "Subtract all")
     left = total - len(gone)
     steps = [sentence, f"How many objects are left: {total} - {len(gone)} = {left}."]
-    return f"Subtract all {group.words()}. How many objects are left?", left, [group], steps
+    question = f"Subtract all {group.words()}. How many objects are left?"
+    tally = [f"How many objects are left: {left}."]
+    return question, left, [group], steps, lambda t: t not in group, tally
 
 
 def _subtract_other(rng: random.Random, things: list[Thing]) -> Asked:
@@ -269,7 +290,9 @@ def _subtract_other(rng: random.Random, things: list[Thing]) -> Asked:
     gone, first = _found(numbered, group, "Subtract all")
     left, second = _found([pair for pair in numbered if pair not in gone], asked, "How many")
     question = f"Subtract all {group.words()}. How many {asked.words()} are left?"
-    return question, len(left), [group, asked], [first, second]
+    tally = [f"How many {asked.words()} are left: {len(left)}."]
+    groups, steps = [group, asked], [first, second]
+    return question, len(left), groups, steps, lambda t: t not in group and t in asked, tally
 
 
 def _add(rng: random.Random, things: list[Thing]) -> Asked:
@@ -279,8 +302,9 @@ def _add(rng: random.Random, things: list[Thing]) -> Asked:
     total = len(found) + more
     added = f"Add {more} {group.words(more)}"
     question = f"{added}. How many {asked.words()} are there?"
-    steps = [sentence, f"{added}: {len(found)} + {more} = {total}."]
-    return question, total, [asked], steps
+    then = f"{added}: {len(found)} + {more} = {total}."
+    tally = [f"How many {asked.words()}: {len(found)}.", then]
+    return question, total, [asked], [sentence, then], lambda t: t in asked, tally
 
 
 def _two_steps(rng: random.Random, things: list[Thing]) -> Asked:
@@ -293,12 +317,14 @@ def _two_steps(rng: random.Random, things: list[Thing]) -> Asked:
         more = rng.randint(1, 5)
         result, then = kept + more, f"Add {more} {second.words(more)}"
         steps.append(f"{then}: {kept} + {more} = {result}.")
+        tally = [f"How many objects are left: {kept}.", steps[-1]]
     else:
         also, two = _found([p for p in numbered if p not in gone], second, "Subtract all")
         result, then = kept - len(also), f"Subtract all {second.words()}"
         steps, groups = [*steps, two, f"{kept} - {len(also)} = {result}."], [first, second]
+        tally = [f"How many objects are left: {result}."]
     question = f"Subtract all {first.words()}. {then}. How many objects are left?"
-    return question, result, groups, steps
+    return question, result, groups, steps, lambda t: not any(t in g for g in groups), tally
 
 
 _ASK: dict[str, Callable[[random.Random, list[Thing]], Asked]] = {
@@ -310,18 +336,25 @@ _ASK: dict[str, Callable[[random.Random, list[Thing]], Asked]] = {
 }
 
 
-def ask(rng: random.Random, things: list[Thing], kind: str) -> tuple[str, str, str]:
+def ask(
+    rng: random.Random, things: list[Thing], kind: str, *, tally: bool = False
+) -> tuple[str, str, str]:
     """A question of this kind about a scene: (question, gold answer, chain of thought)."""
-    question, answer, groups, steps = _ASK[kind](rng, things)
+    question, answer, groups, steps, counts, rest = _ASK[kind](rng, things)
     sought = [group for group in groups if group != EVERYTHING]
-    return question, str(answer), " ".join([looking_for(things, sought), *steps])
+    told = (
+        [tallied(things, sought, counts), *rest] if tally else [looking_for(things, sought), *steps]
+    )
+    return question, str(answer), " ".join(told)
 
 
-def pose(rng: random.Random, split: Split, most: int = 6) -> tuple[list[Thing], Problem]:
+def pose(
+    rng: random.Random, split: Split, most: int = 6, *, tally: bool = False
+) -> tuple[list[Thing], Problem]:
     """A scene and a question about it, not yet drawn; ``most`` as for :func:`scene`."""
     things = scene(rng, split, most)
     kind = rng.choices(KINDS, weights=(28, 22, 16, 18, 16))[0]
-    question, answer, cot = ask(rng, things, kind)
+    question, answer, cot = ask(rng, things, kind, tally=tally)
     return things, Problem("", "counting", (), question, answer, cot, kind)
 
 

@@ -310,6 +310,30 @@ def derive(told: Story) -> str:
     return " ".join(steps)
 
 
+def paired(told: Story) -> str:
+    """The chain of thought that the next base learns: of each object every attribute, then and now.
+
+    An object that changes in two ways was often given one change, though both its looks were
+    read rightly: all its attributes were to be compared at once. Here each stands beside what it
+    became, and a call follows where the two differ.
+    """
+    steps = [look(told.before, told.after, told.view)]
+    for i, (was, now) in enumerate(zip(told.before, told.after, strict=True)):
+        calls = {c.function: c for c in told.calls if c.object == str(i)}
+        told_of = []
+        for function in FUNCTIONS:
+            name = function.removeprefix("change_")
+            then, since = (
+                cell(thing.tile) if name == "position" else getattr(thing, name)
+                for thing in (was, now)
+            )
+            call = f", {written([calls[function]])}" if function in calls else ""
+            told_of.append(f"{then} {since}{call}")
+        places = f"{cell(was.tile)}, then {cell(now.tile)}"
+        steps.append(f"{entry(i, was)}: {was.name}: {places}: {'; '.join(told_of)}.")
+    return " ".join(steps)
+
+
 def seen(tile: tuple[int, int], view: View) -> tuple[int, int]:
     """The tile that an object seems to stand on for who takes the view for the front."""
     x, y = turned((tile[0] + 0.5, tile[1] + 0.5), view)
