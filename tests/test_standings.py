@@ -57,7 +57,9 @@ def test_what_is_written_is_read_again_and_drawn(tmp_path: Path) -> None:
 
 def test_the_readme_shows_what_was_measured() -> None:
     found = standings.read()
-    assert {(s.task, s.split, s.stage) for s in found} == {(*key, s) for key in PAPER for s in STAGES}
+    assert {(s.task, s.split, s.stage) for s in found} == {
+        (*key, s) for key in PAPER for s in STAGES
+    }
     assert markdown(found) in (cards.ROOT / "README.md").read_text()
 
 
