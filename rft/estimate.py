@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from rft.anatomy import Anatomy
 from rft.config import Config
 from rft.machine import Memory, gb
-from rft.pace import CHECKPOINTED, grpo_seconds, measuring_seconds, pace_of, sft_seconds, spoken
+from rft.pace import (
+    CHECKPOINTED,
+    grpo_seconds,
+    halved,
+    measuring_seconds,
+    pace_of,
+    sft_seconds,
+    spoken,
+)
 from rft.types import Problem
 from rft.workload import Load, load_of
 
@@ -77,7 +85,8 @@ def estimate(
 
 def _parts(config: Config, sizes: Anatomy, load: Load, on_gpu: bool) -> dict[str, float]:
     """Bytes at the peak, by what they are for."""
-    number = 2 if on_gpu and config.rank else 4  # bytes of a weight, and of what flows through
+    # Bytes of a weight, and of what flows through.
+    number = 2 if halved(config, sizes, on_gpu) else 4
     weights = float(number * sizes.parameters)
     if config.four_bit:
         weights = FOUR_BIT * (sizes.blocks + sizes.vision) + number * sizes.embeddings
@@ -133,7 +142,8 @@ def _training_bytes(config: Config, sizes: Anatomy, load: Load, number: int, on_
         kept = tokens * sizes.layers * layer
     tile = 8.0 * min(tokens, TILE[0]) * min(sizes.vocabulary, TILE[1])
     seeing = _seeing(sizes, load, number) * (sizes.vision_layers if config.train_vision else 1)
-    casts = 2.0 * sizes.blocks if on_gpu and not config.rank else 0.0  # autocast's own copies
+    large = sizes.parameters > CHECKPOINTED
+    casts = 2.0 * sizes.blocks if on_gpu and large and not config.rank else 0.0  # autocast's copies
     images = (load.together or load.micro) * _pixels(sizes, load)
     return kept + tile + load.micro * seeing + casts + images
 

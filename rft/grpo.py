@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from transformers.utils import is_torch_tf32_available
 from trl import GRPOConfig, GRPOTrainer
 
 from rft import kvcache, sight
@@ -97,7 +98,7 @@ def given(
         shuffle_dataset=False,
         seed=config.seed,
         bf16=cuda and learner.large,
-        tf32=True if cuda else None,
+        tf32=True if is_torch_tf32_available() else None,
         use_cpu=not cuda,
         gradient_checkpointing=learner.large,
         logging_steps=1,

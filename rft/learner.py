@@ -124,6 +124,7 @@ def load(config: Config, start: Path, weights: Path | None = None) -> Learner:
     else:
         model.requires_grad_(True)
         model.model.visual.requires_grad_(config.train_vision)
+        # A frozen tower sees each image once (rft.sight), and a CPU waits for no call.
         if cuda and config.train_vision:
             tower.by_size(model.model.visual)
     return Learner(model, loaded.processor, start)

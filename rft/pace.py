@@ -26,6 +26,11 @@ _LONGEST, _AVERAGE = 0.8, 0.5
 _AROUND = 0.15  # seconds of a step for what is neither: optimizer, images, logs
 
 
+def halved(config: Config, sizes: Anatomy, on_gpu: bool) -> bool:
+    """Whether the weights that are not trained are kept in bfloat16 (see rft.learner.load)."""
+    return on_gpu and bool(config.rank) and sizes.parameters > CHECKPOINTED
+
+
 @dataclass(frozen=True)
 class Pace:
     """A class of machines: operations and bytes a second, seconds a layer of one written token."""
@@ -71,7 +76,7 @@ def _writing_seconds(sizes: Anatomy, load: Load, pace: Pace, number: int, count:
 
 def grpo_seconds(config: Config, sizes: Anatomy, load: Load, pace: Pace) -> float:
     """Seconds of one step of GRPO: sampling, the starting checkpoint's view, learning."""
-    number = 2 if config.rank and pace.gpu else 4
+    number = 2 if halved(config, sizes, pace.gpu) else 4
     passes = load.together * _pass_flops(config, sizes, load, _LONGEST * load.completion)
     if config.beta:  # the starting checkpoint's own view of every completion
         passes += load.together * 2.0 * sizes.blocks * (load.prompt + load.completion)

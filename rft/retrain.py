@@ -133,9 +133,12 @@ def shipped(name: str, curves: Path = CURVES) -> bool:
 def _mark(config: Config, base: str) -> str:
     """A few letters for what decides a checkpoint: its config, and the weights it began from.
 
-    These are told by themselves, wherever the repository lies.
+    Where these lie is no matter; a primed tower is made by its seed, and not kept to be compared.
     """
-    named = replaced(config, checkpoint=Path(config.checkpoint).name)
+    begins = Path(config.checkpoint)
+    if PRIMED in (begins.name, begins.parent.name):
+        begins, base = Path(PRIMED), ""
+    named = replaced(config, checkpoint=begins.name)
     decided = json.dumps(asdict(named), sort_keys=True) + base
     return blake2s(decided.encode(), digest_size=12).hexdigest()
 

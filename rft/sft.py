@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from transformers.utils import is_torch_tf32_available
 from trl import SFTConfig, SFTTrainer
 
 from rft.asked import as_text
@@ -27,11 +28,14 @@ from rft.policy import structure
 from rft.tasks import completion_of, prompt_for
 from rft.types import Problem
 
-#: Lessons within which batches are sorted by length, so that a batch holds little padding.
+#: Lessons that are sorted by length together, so that a batch holds little padding.
 WINDOW = 512
-#: Most processes that draw lessons, and batches that they keep ready: a new window takes a while,
-#: and each batch holds open files.
-WORKERS, READY = 14, 84
+#: Into how many streams batches are dealt, each with windows of its own. Of the drawing processes,
+#: as many as share them evenly, each makes the windows of its streams alone.
+STREAMS = 12
+#: Batches that the drawing processes keep ready: a new window takes a while, and each batch holds
+#: open files.
+READY = 84
 
 
 def trainer(
@@ -56,7 +60,8 @@ def trainer(
         order = passes(len(problems), config.batch, config.sft_steps, config.seed)
     else:
         teach = curriculum(config.data.removeprefix("lessons/"))
-        lesson_at = Reading(teach, config, _workers() if micro == config.batch else 1)
+        # A process is asked for every so-many-th batch only where a batch is one pass.
+        lesson_at = Reading(teach, config, STREAMS if micro == config.batch else 1)
         order = list(range(config.sft_steps * config.batch))
     broken = structure(learner.processor.tokenizer)
 
@@ -86,7 +91,7 @@ def trainer(
         completion_only_loss=True,
         gradient_checkpointing=learner.large,
         bf16=cuda and learner.large,
-        tf32=True if cuda else None,
+        tf32=True if is_torch_tf32_available() else None,
         use_cpu=not cuda,
         logging_steps=1,
         logging_nan_inf_filter=False,
@@ -125,25 +130,24 @@ def lesson(method: str, problem: Problem) -> Lesson:
 class Reading:
     """A curriculum's lessons in the order of training: every lesson once, little padding.
 
-    Within a window of batches lessons are sorted by length, and the batches are shuffled.
-    Lessons are independent draws: more order is not needed. A window is made when the first of
-    it is asked for, by the process that draws its pictures. Of ``streams`` such processes each
-    asks for every so-many-th batch, and has windows of its own of these.
+    Batches are dealt into ``streams``. Within a window of a stream lessons are sorted by length,
+    and the batches are shuffled. Lessons are independent draws: more order is not needed. A window
+    is made when the first of it is asked for, by the process that draws its pictures.
     """
 
     def __init__(self, teach: Callable[[int], Lesson], config: Config, streams: int = 1) -> None:
         self._teach, self._config, self._streams = teach, config, streams
         self._turns = max(1, WINDOW // config.batch)
-        self._number, self._window = -1, list[Lesson]()
+        self._windows: dict[int, tuple[int, list[Lesson]]] = {}  # the newest of each stream
 
     def __call__(self, place: int) -> Lesson:
         batch, within = divmod(place, self._config.batch)
         turn, stream = divmod(batch, self._streams)
         window, turn = divmod(turn, self._turns)
         number = window * self._streams + stream
-        if number != self._number:
-            self._number, self._window = number, self._made(number)
-        return self._window[turn * self._config.batch + within]
+        if stream not in self._windows or self._windows[stream][0] != number:
+            self._windows[stream] = number, self._made(number)
+        return self._windows[stream][1][turn * self._config.batch + within]
 
     def _made(self, number: int) -> list[Lesson]:
         config, size = self._config, self._config.batch
@@ -162,8 +166,9 @@ class Reading:
 
 
 def _workers() -> int:
-    """Processes that draw lessons ahead of time, beside the one that trains."""
-    return max(1, min(WORKERS, (os.cpu_count() or 1) - 2))
+    """Processes that draw lessons ahead of time; the training one keeps two cores where it can."""
+    spare = (os.cpu_count() or 1) - 2
+    return max(n for n in range(1, STREAMS + 1) if STREAMS % n == 0 and n <= max(1, spare))
 
 
 def _drawing(config: Config) -> dict[str, Any]:

@@ -18,7 +18,10 @@ NAME = "flash_by_size"
 
 
 def by_size(tower: Any) -> None:
-    """Let the tower of a Qwen2-VL attend so from now on. Its saved config does not tell."""
+    """Let the tower of a Qwen2-VL or Qwen2.5-VL attend so from now on; saved, its config is as ever.
+
+    What it attends within (an image, in Qwen2.5-VL also a window of one) goes on deciding.
+    """
     AttentionInterface.register(NAME, _attend)
     tower.config._attn_implementation = NAME
 
@@ -39,21 +42,20 @@ def _attend(
 
     ``cu_seq_lens_q``: where images begin and end, from 0 [images + 1].
     """
-    ends = cu_seq_lens_q.tolist()
-    images = list(pairwise(ends))
-    order: list[torch.Tensor] = []
-    attended: list[torch.Tensor] = []
+    images = list(pairwise(cu_seq_lens_q.tolist()))
+    places: list[torch.Tensor] = []  # [images of one size * patches], where each patch was
+    attended: list[torch.Tensor] = []  # [images of one size * patches, heads, width]
     for size in dict.fromkeys(end - start for start, end in images):
         alike = [start for start, end in images if end - start == size]
         place_I_P = torch.tensor(alike)[:, None] + torch.arange(size)
-        place = place_I_P.flatten().to(query.device)
-        q, k, v = (
-            x[0].index_select(1, place).unflatten(1, (len(alike), size)).transpose(0, 1)
+        places.append(place_I_P.flatten().to(query.device))
+        q_I_H_P_D, k_I_H_P_D, v_I_H_P_D = (
+            x[0].index_select(1, places[-1]).unflatten(1, (len(alike), size)).transpose(0, 1)
             for x in (query, key, value)
         )
-        out = scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
-        attended.append(out.transpose(1, 2).flatten(0, 1))
-        order.append(place)
-    if len(order) == 1:
-        return attended[0][None], None
-    return torch.cat(attended).index_select(0, torch.cat(order).argsort())[None], None
+        out_I_H_P_D = scaled_dot_product_attention(
+            q_I_H_P_D, k_I_H_P_D, v_I_H_P_D, dropout_p=dropout, scale=scaling
+        )
+        attended.append(out_I_H_P_D.transpose(1, 2).flatten(0, 1))
+    back = torch.cat(places).argsort()
+    return torch.cat(attended).index_select(0, back)[None], None

@@ -30,13 +30,12 @@ def test_near_the_reference_numbers():
 
 
 def test_near_what_was_measured_on_two_cores():
-    """64 completions of 35 tokens at most: 1.1 s a step. Of 128: 1.8 GB at the peak."""
+    """The page's default, 64 completions of 192 tokens at most: 4.3 s a step, 2.2 GB at the peak."""
     tiny, cpu = anatomy_of("tiny-base"), Memory(16 * 10**9)
     config = apply(preset("few-shot-cpu"))
-    load = load_of(replace(config, max_new_tokens=35), tiny)
     pace = pace_of(Memory(0), cores=2)
-    assert 0.6 < grpo_seconds(config, tiny, load, pace) < 1.7
-    assert 1.4e9 < estimate(config, tiny, cpu).memory_bytes < 2.2e9
+    assert 3.0 < grpo_seconds(config, tiny, load_of(config, tiny), pace) < 6.0
+    assert 1.9e9 < estimate(config, tiny, cpu).memory_bytes < 2.8e9
 
 
 @pytest.mark.parametrize("task", ["counting", "structure", "spatial"])

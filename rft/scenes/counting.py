@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
@@ -197,7 +198,7 @@ def _group(rng: random.Random, things: list[Thing], open_share: float = 0.1) -> 
 
 def caption(things: list[Thing]) -> str:
     """Every object from left to right, numbered, with its cell: the ground of all reasoning."""
-    return f"From left to right: {_listed(things, [])}."
+    return f"From left to right: {', '.join(_listed(things, []))}."
 
 
 def looking_for(things: list[Thing], groups: list[Group]) -> str:
@@ -207,18 +208,20 @@ def looking_for(things: list[Thing], groups: list[Group]) -> str:
     word is then a copy or the comparison of two words. A small model learns that, where it does
     not learn to pick the members out of a finished list, nor to judge in one word.
     """
-    if not groups:
-        return caption(things)
-    found = ", then ".join(group.words() for group in groups)
-    return f"Find {found}, from left to right: {_listed(things, groups)}."
+    return _found_among(groups, _listed(things, groups)) if groups else caption(things)
 
 
-def _listed(things: list[Thing], groups: list[Group]) -> str:
+def _found_among(groups: list[Group], listed: list[str]) -> str:
+    sought = ", then ".join(group.words() for group in groups)
+    return f"Find {sought}, from left to right: {', '.join(listed)}."
+
+
+def _listed(things: list[Thing], groups: list[Group]) -> list[str]:
     told = []
     for number, thing in enumerate(things, 1):
         judged = "; ".join(_judged(thing, group) for group in groups)
         told.append(f"{number} {thing.cell} {thing.name}{': ' if groups else ''}{judged}")
-    return ", ".join(told)
+    return told
 
 
 def _judged(thing: Thing, group: Group) -> str:
@@ -253,16 +256,22 @@ def tallied(things: list[Thing], groups: list[Group], counts: Callable[[Thing], 
     if not groups:
         return caption(things)
     told, number = list[str](), 0
-    for thing, listed in zip(things, _listed(things, groups).split(", "), strict=True):
-        number += counts(thing)
-        told.append(f"{listed}: {'in' if counts(thing) else 'out'} {number}")
-    found = ", then ".join(group.words() for group in groups)
-    return f"Find {found}, from left to right: {', '.join(told)}."
+    for thing, listed in zip(things, _listed(things, groups), strict=True):
+        inside = counts(thing)
+        number += inside
+        told.append(f"{listed}: {'in' if inside else 'out'} {number}")
+    return _found_among(groups, told)
 
 
-#: A question, its gold answer, the groups that must be found, and the steps from there; then
-#: which objects count where they are tallied, and the steps from that.
-Asked = tuple[str, int, list[Group], list[str], Callable[[Thing], bool], list[str]]
+class Asked(NamedTuple):
+    """A question, and how its answer is found."""
+
+    question: str
+    answer: int
+    groups: list[Group]  # what must be looked for
+    steps: list[str]  # what follows from a list of judgements
+    counts: Callable[[Thing], bool]  # what is tallied
+    rest: list[str]  # what follows from the tally
 
 
 def _count(rng: random.Random, things: list[Thing]) -> Asked:
@@ -270,7 +279,7 @@ def _count(rng: random.Random, things: list[Thing]) -> Asked:
     found, sentence = _found(list(enumerate(things, 1)), group, "How many")
     question = f"How many {group.words()} are there?"
     tally = [f"How many {group.words()}: {len(found)}."]
-    return question, len(found), [group], [sentence], lambda t: t in group, tally
+    return Asked(question, len(found), [group], [sentence], lambda t: t in group, tally)
 
 
 def _subtract(rng: random.Random, things: list[Thing]) -> Asked:
@@ -280,7 +289,7 @@ def _subtract(rng: random.Random, things: list[Thing]) -> Asked:
     steps = [sentence, f"How many objects are left: {total} - {len(gone)} = {left}."]
     question = f"Subtract all {group.words()}. How many objects are left?"
     tally = [f"How many objects are left: {left}."]
-    return question, left, [group], steps, lambda t: t not in group, tally
+    return Asked(question, left, [group], steps, lambda t: t not in group, tally)
 
 
 def _subtract_other(rng: random.Random, things: list[Thing]) -> Asked:
@@ -291,8 +300,11 @@ def _subtract_other(rng: random.Random, things: list[Thing]) -> Asked:
     left, second = _found([pair for pair in numbered if pair not in gone], asked, "How many")
     question = f"Subtract all {group.words()}. How many {asked.words()} are left?"
     tally = [f"How many {asked.words()} are left: {len(left)}."]
-    groups, steps = [group, asked], [first, second]
-    return question, len(left), groups, steps, lambda t: t not in group and t in asked, tally
+
+    def counts(thing: Thing) -> bool:
+        return thing in asked and thing not in group
+
+    return Asked(question, len(left), [group, asked], [first, second], counts, tally)
 
 
 def _add(rng: random.Random, things: list[Thing]) -> Asked:
@@ -304,7 +316,7 @@ def _add(rng: random.Random, things: list[Thing]) -> Asked:
     question = f"{added}. How many {asked.words()} are there?"
     then = f"{added}: {len(found)} + {more} = {total}."
     tally = [f"How many {asked.words()}: {len(found)}.", then]
-    return question, total, [asked], [sentence, then], lambda t: t in asked, tally
+    return Asked(question, total, [asked], [sentence, then], lambda t: t in asked, tally)
 
 
 def _two_steps(rng: random.Random, things: list[Thing]) -> Asked:
@@ -317,14 +329,18 @@ def _two_steps(rng: random.Random, things: list[Thing]) -> Asked:
         more = rng.randint(1, 5)
         result, then = kept + more, f"Add {more} {second.words(more)}"
         steps.append(f"{then}: {kept} + {more} = {result}.")
-        tally = [f"How many objects are left: {kept}.", steps[-1]]
+        tally = [f"Subtract all {first.words()}: {kept} left.", steps[-1]]
     else:
         also, two = _found([p for p in numbered if p not in gone], second, "Subtract all")
         result, then = kept - len(also), f"Subtract all {second.words()}"
         steps, groups = [*steps, two, f"{kept} - {len(also)} = {result}."], [first, second]
         tally = [f"How many objects are left: {result}."]
     question = f"Subtract all {first.words()}. {then}. How many objects are left?"
-    return question, result, groups, steps, lambda t: not any(t in g for g in groups), tally
+
+    def counts(thing: Thing) -> bool:
+        return not any(thing in group for group in groups)
+
+    return Asked(question, result, groups, steps, counts, tally)
 
 
 _ASK: dict[str, Callable[[random.Random, list[Thing]], Asked]] = {
@@ -340,12 +356,13 @@ def ask(
     rng: random.Random, things: list[Thing], kind: str, *, tally: bool = False
 ) -> tuple[str, str, str]:
     """A question of this kind about a scene: (question, gold answer, chain of thought)."""
-    question, answer, groups, steps, counts, rest = _ASK[kind](rng, things)
-    sought = [group for group in groups if group != EVERYTHING]
-    told = (
-        [tallied(things, sought, counts), *rest] if tally else [looking_for(things, sought), *steps]
-    )
-    return question, str(answer), " ".join(told)
+    asked = _ASK[kind](rng, things)
+    sought = [group for group in asked.groups if group != EVERYTHING]
+    if tally:
+        told = [tallied(things, sought, asked.counts), *asked.rest]
+    else:
+        told = [looking_for(things, sought), *asked.steps]
+    return asked.question, str(asked.answer), " ".join(told)
 
 
 def pose(
