@@ -38,7 +38,14 @@ STAGES = ("ans-sft", "cot-sft", "zero", "rft")
 #: need not be spent again.
 PRIMED = "primed"
 EARLIER = ("base-first", "base-second", "base-third", "base-fourth")
-NAMES = (*EARLIER, "base", *(f"{task}-{stage}" for task in get_args(TaskName) for stage in STAGES))
+#: The base with more lessons, on which no stage stands yet; it has no card either.
+NEXT = "base-next"
+NAMES = (
+    *EARLIER,
+    "base",
+    *(f"{task}-{stage}" for task in get_args(TaskName) for stage in STAGES),
+    NEXT,
+)
 _UNFINISHED = "{} is not finished: the same command goes on where it stands."
 #: Rows of a shipped curve, each the mean of as many steps as it takes.
 ROWS = 150

@@ -17,6 +17,7 @@ from rft.retrain import (
     CURVES,
     EARLIER,
     NAMES,
+    NEXT,
     PRIMED,
     RECIPES,
     SHIPPED,
@@ -45,11 +46,11 @@ def run(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_every_recipe_is_a_config_and_starts_from_nothing_or_from_the_base() -> None:
     starts = {name: Config.read(file).checkpoint for name, file in recipes().items()}
-    legs = [Config.read(RECIPES / f"{name}.json") for name in (*EARLIER, "base")]
+    legs = [Config.read(RECIPES / f"{name}.json") for name in (*EARLIER, "base", NEXT)]
     for number, leg in enumerate(legs):  # each goes on with the lessons where the last one ended
         assert leg.first == sum(one.samples for one in legs[:number])
         assert leg.samples == leg.sft_steps * leg.batch
-    assert [*starts.values()] == [PRIMED, *EARLIER, *["tiny-base"] * 12]
+    assert [*starts.values()] == [PRIMED, *EARLIER, *["tiny-base"] * 13]
     assert tuple(starts) == NAMES
 
 
