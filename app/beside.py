@@ -6,7 +6,7 @@ file and no model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from app import blind, overlay, spread
@@ -129,9 +129,16 @@ def veiled(made: Conversation, gallery: Gallery) -> str:
     return f"{_agreement(among)}{_grid(drawn)}{ballot}"
 
 
-def printed(made: Conversation, verdicts: Sequence[Verdict | None], gallery: Gallery) -> str:
-    """The panes as they were asked, with nothing to press: to be kept."""
-    them = sides(made)
+def printed(
+    made: Conversation, verdicts: Sequence[Verdict | None], gallery: Gallery,
+    shown: Collection[str] = (),
+) -> str:  # fmt: skip
+    """The panes as they were asked, with nothing to press: to be kept.
+
+    Of several, those of the cards ``shown``, if any: others were taken out of the comparison.
+    """
+    every = sides(made)
+    them = [side for side in every if side.card in shown] or every
     among, drawn = _among(made, them, gallery, verdicts), []
     for side in them:
         said = made.exchanges[side.shown].said
@@ -235,12 +242,14 @@ def _samples(among: _Among, side: Side, *, veil: bool = False) -> str:
     if not side.many:
         return ""
     name, total = f"all{side.places[0]}", len(side.places)
-    found = spread.bars(side.spread) if side.counted else ""
+    judged = [among.verdict(place) for place in side.counted]
+    rights = [one.right for one in judged if one]
+    known = rights if len(rights) == len(judged) else []
+    found = spread.bars(side.spread, known) if side.counted else ""
     if side.busy:
         at = side.places.index(side.shown) + 1
         return f'<div class="samples"><p>Sample {at} of {total}</p>{found}</div>'
-    judged = [among.verdict(place) for place in side.counted]
-    right = sum(one.right for one in judged if one) if judged and None not in judged else None
+    right = sum(known) if known else None
     rows = []
     for place in side.places:
         said = among.made.exchanges[place].said
@@ -258,10 +267,12 @@ def _scores(exchange: Exchange, verdict: Verdict | None) -> str:
     ask, said = exchange.ask, exchange.said
     if ask.task is None or said.end not in SETTLED or not said.text:
         return ""
+    if said.end == "stop" and said.reply.phase != "done":
+        return ""  # the visitor's doing, not the model's
     if verdict is None or not verdict.scores:
         problem = Problem("", ask.task, (), ask.question, "")
         return f'<ul class="why">{_score(explain("format", said.reply, problem))}</ul>'
-    total = f'<li><span class="chip total">total <b>{verdict.total:g}</b></span></li>'
+    total = f'<li><span class="chip total">total <b>{verdict.total:.3g}</b></span></li>'
     return f'<ul class="why">{"".join(map(_score, verdict.scores))}{total}</ul>'
 
 

@@ -91,10 +91,11 @@ def _wire_asking(page: _Page, room: Room) -> None:
 
     @told
     def ask_example(kept: dict[str, Any], event: gr.EventData, tab: gr.Request) -> Any:
-        chat, card = room.open(kept.get("chat")), room.card(kept.get("card"))
         problem = examples.example(event.key).problem
-        chat = room.ask_problem(chat, card, problem, owner=owner(tab))
-        return *asked(kept, chat), problem.task
+        card = room.fitting(room.card(kept.get("card")), problem.task)
+        chat = room.ask_problem(room.open(kept.get("chat")), card, problem, owner=owner(tab))
+        shown = picker.chosen(card, room.state(card))
+        return *asked({**kept, "card": card.id}, chat), problem.task, shown
 
     @told
     def ask_trial(kept: dict[str, Any], event: gr.EventData, tab: gr.Request) -> Any:
@@ -131,8 +132,8 @@ def _wire_asking(page: _Page, room: Room) -> None:
 
     starts = [
         page.composer.submit(ask, [page.composer, session, side.task, side.kind], drawn, **PRIVATE),
-        page.transcript.example(ask_example, [session], [*drawn, side.task], **PRIVATE),
-        side.examples.example(ask_example, [session], [*drawn, side.task], **PRIVATE),
+        page.transcript.example(ask_example, [session], [*drawn, side.task, side.card], **PRIVATE),
+        side.examples.example(ask_example, [session], [*drawn, side.task, side.card], **PRIVATE),
         page.transcript.trial(ask_trial, [session], [*drawn, side.task, side.card], **PRIVATE),
         page.live.again(ask_again, [session], drawn, **PRIVATE),
         page.transcript.resend(ask_edited, [session], drawn, **PRIVATE),

@@ -80,7 +80,8 @@ def _wire(page: Page, all: Comparisons) -> None:
         problem = examples.example(event.key).problem
         cards = chosen(all.room, kept, problem.task)
         made = all.ask_problem(cards, problem, terms=_terms(*settings), owner=owner(tab))
-        return *begun({**kept, "task": problem.task}, made), waiting(), problem.task
+        kept = {**kept, "task": problem.task}
+        return *begun(kept, made), waiting(), problem.task, facing.line(all, kept)
 
     @told
     def ask_again(tab: gr.Request, kept: dict[str, Any], task: str, *settings: Any) -> Any:
@@ -113,7 +114,7 @@ def _wire(page: Page, all: Comparisons) -> None:
         page.composer.submit(ask, words, [*page.drawn, page.gold], **PRIVATE),
         page.gold.submit(ask, words, [*page.drawn, page.gold], **PRIVATE),
         page.examples.example(
-            ask_example, [session, *settings], [*page.drawn, page.task], **PRIVATE
+            ask_example, [session, *settings], [*page.drawn, page.task, page.set.line], **PRIVATE
         ),
         page.asked.again(ask_again, [session, page.task, *settings], page.drawn, **PRIVATE),
     ]

@@ -25,6 +25,7 @@ _FEW = 8  # words; so short a text is marked even where all of it differs
 _MOSTLY = 0.75  # of a longer text's words: beyond, marks on everything would tell nothing
 _EXACT = 20_000  # pairs of equal words; where there are more, as in a loop, frequent ones are left
 _CALL = re.compile(r"\w+\(\s*\w+\s*,\s*[^()]*\)")
+_BEGUN = re.compile(r"\w+(?:\([^()]*)?$")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ def calls(text: str) -> list[str]:
     """The calls of an answer that is nothing but calls; else none."""
     found = _CALL.findall(text)
     return found if not _CALL.sub("", text).strip(" ,\n.") else []
+
+
+def calls_so_far(text: str) -> list[str]:
+    """The calls of an answer that is still being written, the last one as far as it has come."""
+    last = _BEGUN.search(text)
+    if last is None:
+        return calls(text)
+    before = calls(text[: last.start()])
+    alone = "(" in last[0] and not text[: last.start()].strip()
+    return [*before, last[0]] if before or alone else []
 
 
 @lru_cache(maxsize=64)

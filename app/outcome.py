@@ -14,7 +14,8 @@ import gradio as gr
 from app import facing, sharefile, votes
 from app.asking import PRIVATE
 from app.comparison import Comparisons
-from app.facing import Page, draw, tally
+from app.contenders import chosen
+from app.facing import Page, draw, tally, task_kept
 from app.faults import told
 from app.gallery import served
 from app.room import verdict
@@ -42,7 +43,7 @@ def wire(page: Page, all: Comparisons) -> None:
 
     @told
     def keep(kept: dict[str, Any]) -> Any:
-        return {"name": sharefile.NAME, "type": "text/html", "text": shared(all, kept.get("last"))}
+        return {"name": sharefile.NAME, "type": "text/html", "text": shared(all, kept)}
 
     # Not called "share": an event of that name is Gradio's own, and never arrives.
     page.asked.keep(keep, [session], [page.parcel], **PRIVATE)
@@ -51,9 +52,9 @@ def wire(page: Page, all: Comparisons) -> None:
     page.votes.csv(csv, None, [page.parcel], **PRIVATE)
 
 
-def shared(all: Comparisons, id: object) -> str:
+def shared(all: Comparisons, kept: dict[str, Any]) -> str:
     """The comparison as a file; InputError while it is being written, or names are hidden."""
-    made = all.open(id)
+    made = all.open(kept.get("last"))
     all.free(made.id)
     if not made.exchanges:
         raise InputError("That comparison is no longer kept: ask again.")
@@ -62,5 +63,6 @@ def shared(all: Comparisons, id: object) -> str:
     gallery = served(all.store, made.id)
     inside = replace(gallery, address=lambda name: data_url(all.store.picture(made.id, name)))
     verdicts = [verdict(exchange) for exchange in made.exchanges]
+    shown = [card.id for card in chosen(all.room, kept, task_kept(kept))]
     day = date.today().isoformat()
-    return sharefile.page(made, verdicts, inside, day, all.votes.of(made.id))
+    return sharefile.page(made, verdicts, inside, day, all.votes.of(made.id), shown)

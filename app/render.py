@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from app.conversation import Ask, Exchange, Said
 from app.icons import icon
-from app.marks import NONE, Odd, calls
+from app.marks import NONE, Odd, calls, calls_so_far
 from app.markup import plain, rich
 from app.progress import bar
 from app.theme import STAGES, UNKNOWN_STAGE, reward_look
@@ -213,9 +213,9 @@ def _spoken(reply: Reply, verdict: Verdict | None, busy: bool, odd: Odd) -> str:
         if reply.lead:
             parts.append(f'<div class="lead">{rich(reply.lead, odd.lead)}</div>')
         told = reply.answer or busy
-        parts.append(_set_big(reply.answer, verdict, odd) if told else _none(verdict))
-    elif reply.lead and len(reply.lead) <= _SHORT and "\n" not in reply.lead:
-        parts.append(_set_big(reply.lead, verdict, odd))
+        parts.append(_set_big(reply.answer, verdict, odd, busy) if told else _none(verdict))
+    elif reply.lead and (_short(reply.lead) or _steps(reply.lead, busy)):
+        parts.append(_set_big(reply.lead, verdict, odd, busy))
     elif reply.lead:
         parts.append(f'<div class="lead">{rich(reply.lead, odd.answer)}</div>{_mark(verdict)}')
     elif verdict is not None:
@@ -223,8 +223,16 @@ def _spoken(reply: Reply, verdict: Verdict | None, busy: bool, odd: Odd) -> str:
     return "".join(parts)
 
 
-def _set_big(text: str, verdict: Verdict | None, odd: Odd) -> str:
-    if steps := calls(text):
+def _short(text: str) -> bool:
+    return len(text) <= _SHORT and "\n" not in text
+
+
+def _steps(text: str, busy: bool) -> list[str]:
+    return calls_so_far(text) if busy else calls(text)
+
+
+def _set_big(text: str, verdict: Verdict | None, odd: Odd, busy: bool) -> str:
+    if steps := _steps(text, busy):
         rows = "".join(
             f'<li><mark class="odd">{plain(call)}</mark></li>'
             if number in odd.answer
@@ -267,7 +275,7 @@ def _rewards(verdict: Verdict | None) -> str:
     )
     return (
         f'<span class="rewards" aria-label="Rewards">{chips}'
-        f'<span class="chip total">total <b>{verdict.total:g}</b></span></span>'
+        f'<span class="chip total">total <b>{verdict.total:.3g}</b></span></span>'
     )
 
 

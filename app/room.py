@@ -150,6 +150,13 @@ class Room:
         taught = [card for card in known if card.bundled and card.task] or known
         return next((card for card in taught if card.stage == "sft+grpo"), taught[0])
 
+    def fitting(self, card: zoo.Card, task: TaskName | None) -> zoo.Card:
+        """The card, or in place of a bundled one that was taught another task, its like of this."""
+        if not card.bundled or task is None or card.task in (None, task):
+            return card
+        alike = (c for c in self.cards() if c.bundled and (c.task, c.stage) == (task, card.stage))
+        return next(alike, card)
+
     def _named(self, text: str) -> zoo.Card:
         """The card that a visitor names; InputError where strangers may not name it.
 

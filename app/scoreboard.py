@@ -6,6 +6,7 @@ whisker, in the colour of the stage.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,10 +71,16 @@ def shelf(items: Sequence[Listed], current: str) -> str:
         f'aria-current="{str(item.id == current).lower()}" title="{plain(", ".join(item.names))}">'
         f'<span class="dots">{"".join(_dot(stage) for stage in item.stages)}</span>'
         f"<b>{plain(TASKS[item.task].title)}</b><span>{plain(item.title)}</span>"
-        f"<small>{_STATES[item.state]}</small></button></li>"
+        f"<small>{_STATES[item.state]}{_made(item.id)}</small></button></li>"
         for item in items
     )
     return f'<nav aria-label="Evaluations"><ul>{rows}</ul></nav>'
+
+
+def _made(id: str) -> str:
+    """When, for two of the same set; a name that a person gave says no time."""
+    found = re.match(r"\d{8}-(\d\d)(\d\d)\d\d-", id)
+    return f", {found[1]}:{found[2]}" if found else ""
 
 
 def _dot(stage: Any) -> str:
@@ -152,11 +159,15 @@ def _switch(sheet: Sheet) -> str:
     ) + "</div>"  # fmt: skip
 
 
+def _asked(column: Column) -> bool:
+    return bool(column.report) and column.report["strict"]["n"] > 0
+
+
 def _column(column: Column, sheet: Sheet) -> str:
     look = stage_look(column.stage)
     if column.fault and not column.report:
         told = f'<p class="trouble" role="alert">{plain(column.fault)}</p>'
-    elif not column.report:
+    elif not _asked(column):
         told = '<p class="facts"><span>Not asked yet</span></p>'
     else:
         told = _bar(column.report[sheet.measure], big=True) + _also(column, sheet)
@@ -225,7 +236,7 @@ def _tests(sheet: Sheet) -> str:
 
 
 def _kinds(sheet: Sheet) -> str:
-    measured = [column for column in sheet.columns if column.report]
+    measured = [column for column in sheet.columns if _asked(column)]
     if len(sheet.kinds) < 2 or not measured:
         return ""
     blocks = "".join(

@@ -7,7 +7,7 @@ What is only this machine's, as the folder of a checkpoint or a comparison's id,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -31,8 +31,12 @@ def page(
     gallery: Gallery,
     day: str,
     vote: Vote | None = None,
+    shown: Collection[str] = (),
 ) -> str:
-    """The file. ``day`` is when it was made, ``vote`` the visitor's, where it was asked blind."""
+    """The file. ``day`` is when it was made, ``vote`` the visitor's, where it was asked blind.
+
+    ``shown``: as for :func:`app.beside.printed`.
+    """
     if made.last is None:
         return ""
     ask, pictures = made.last.ask, []
@@ -40,7 +44,7 @@ def page(
         source = plain(gallery.address(name))
         pictures.append(f'<img src="{source}" alt="Image {number} of {len(ask.images)}">')
     gold = f'<p class="gold">gold <b>{plain(ask.gold)}</b></p>' if ask.gold else ""
-    body = beside.printed(_reticent(made), verdicts, gallery)
+    body = beside.printed(_reticent(made), verdicts, gallery, shown)
     return frame(ask.question, _facts(made, day, vote), body, _STYLES, "".join(pictures), gold)
 
 

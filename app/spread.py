@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.agreement import camps
+from app.icons import icon
 from app.markup import plain
 from rft.types import TaskName
 
@@ -77,16 +78,24 @@ def sentence(found: Spread, right: int | None = None, asked: int | None = None) 
     return said + (f"; {missing} did not come to an end." if missing else ".")
 
 
-def bars(found: Spread) -> str:
-    """The answers with a bar each, as HTML."""
-    rows = "".join(_row(camp, found.total) for camp in found.camps)
+def bars(found: Spread, right: Sequence[bool] = ()) -> str:
+    """The answers with a bar each, as HTML; ``right``: of each sample, where that is known."""
+    rows = "".join(
+        _row(camp, found.total, any(right[place] for place in camp.members if right))
+        for camp in found.camps
+    )
     return f'<ul class="spread" aria-label="Answers of the samples">{rows}</ul>'
 
 
-def _row(camp: Camp, total: int) -> str:
+def _row(camp: Camp, total: int, right: bool) -> str:
     short = camp.answer if len(camp.answer) <= _LONGEST else f"{camp.answer[: _LONGEST - 1]}…"
     count = len(camp.members)
-    name = f"<span>{plain(short)}</span>" if camp.answer else '<span class="none">No answer</span>'
+    mark = f"{icon('right')}" if right else ""
+    name = (
+        f"<span>{plain(short)}{mark}</span>"
+        if camp.answer
+        else '<span class="none">No answer</span>'
+    )
     return (
         f'<li>{name}<span class="bar"><i style="width:{round(100 * count / total)}%"></i></span>'
         f"<b>{count}</b></li>"

@@ -170,6 +170,14 @@ def test_a_conversation_survives_and_its_id_cannot_be_made_up(room: Room) -> Non
     assert room.store.load(chat.id).exchanges == () and not any(room.store.root.iterdir())
 
 
+def test_an_example_is_asked_of_what_was_taught_its_task(room: Room, card: zoo.Card) -> None:
+    counting, spatial = zoo.card_for("tiny-counting-zero"), zoo.card_for("tiny-spatial-zero")
+    assert room.fitting(counting, "spatial") == spatial
+    assert room.fitting(counting, "counting") == counting == room.fitting(counting, None)
+    for other in (card, zoo.card_for("tiny-base"), zoo.card_for("counting-2b-zero")):
+        assert room.fitting(other, "spatial") == other, "what a visitor chose, or what knows all"
+
+
 def test_a_torn_file_is_an_empty_conversation(room: Room) -> None:
     chat = room.store.new().asking(Ask("Q", "P"), Said(end="eos"))
     room.store.save(chat)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bundled import COUNTING
+from bundled import COUNTING, usual
 from page import Served, serving
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
@@ -159,9 +159,21 @@ def hostile(folder: Path) -> str:
     failed = Said("", "error", "gone", EVIL, note=f"{EVIL} /home/someone is missing")
     exchanges = tuple(Exchange(ask, one) for one in [*said, *said, failed])
     them.store.save(Conversation(made.id, exchanges, Terms(seed=4, samples=2)))
-    text = shared(them, made.id)
+    text = shared(them, {"last": made.id})
     assert made.id not in text and "/home/someone" not in text and str(folder) not in text
     return text
+
+
+def test_what_is_saved_is_what_is_shown(tmp_path: Path) -> None:
+    them = Comparisons(Room(Store(tmp_path / "chats")), Store(tmp_path / "comparisons"))
+    cards, ask = usual("counting"), Ask("How many?", "How many?", (), "counting", gold="2")
+    said = [Said("<answer>2</answer>", "eos", c.id, c.title, tokens=3) for c in cards]
+    made = Conversation(them.store.new().id, tuple(Exchange(ask, one) for one in said), Terms())
+    them.store.save(made)
+    kept = {"last": made.id, "cards": {"counting": [card.id for card in cards[:2]]}}
+    text = shared(them, kept)
+    assert cards[0].title in text and cards[1].title in text and cards[2].title not in text
+    assert cards[2].title in shared(them, {"last": made.id}), "nobody was taken out"
 
 
 def test_a_saved_comparison_is_inert(browser: Browser, tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_two_pictures_and_their_gold_answer_fit_a_phone(visit: Visit) -> None:
     finished(page, max(2, len(usual("spatial"))))
     shots, gold = page.locator(".asked .shot img"), page.locator(".asked .gold")
     expect(shots).to_have_count(2)
+    expect(page.locator("#o-line")).to_contain_text("Tiny spatial")  # whom a set would be put to
     for box in [*(shot.bounding_box() for shot in shots.all()), gold.bounding_box()]:
         assert box and box["width"] > 60 and box["x"] >= 0
         assert box["x"] + box["width"] <= NARROW["width"], box

@@ -137,6 +137,24 @@ def test_an_answer_is_set_big_and_a_long_one_is_not() -> None:
         said("<answer>change_size(1, 'large'), change_color(2,'red')</answer>"), 0
     )
     assert calls.count("<li>") == 2
+    bare = "change_size(1, 'large'), change_color(2,'red'), change_shape(0, 'cube')"
+    assert render.answer(said(bare), 0).count("<li>") == 3, "without a tag they look alike"
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("cha", 0),
+        ("change_size(1, 'la", 1),
+        ("change_size(1, 'large')", 1),
+        ("change_size(1, 'large'), change", 2),
+        ("change_size(1, 'large'), change_color(2,", 2),
+        ("The cube grows: change_size(1, 'la", 0),
+    ],
+)
+def test_calls_are_listed_while_they_are_written(text: str, rows: int) -> None:
+    for whole in (text, f"<think>a</think><answer>{text}"):
+        assert render.answer(said(whole, end="waiting"), 0).count("<li>") == rows
 
 
 def test_numbers_stand_under_a_reply_with_their_units() -> None:

@@ -156,6 +156,10 @@ def test_an_unfinished_comparison_is_of_what_both_have_answered(tmp_path: Path) 
     )
     head = scoreboard.head(sheet)
     assert 'data-do="resume"' in head and "Stop</button>" not in head
+    second["answers"] = []
+    match.write(1, second | report([]))
+    bars = scoreboard.bars(sets.sheet(match, "strict"))
+    assert bars.count("Not asked yet") == 1 and "0 of 0" not in bars
 
 
 def test_a_fault_stands_where_the_bar_would(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ def test_it_is_counted_and_said(
 def test_bars_are_inert() -> None:
     drawn = bars(spread(["<b>", "<b>", ""], None))
     assert "&lt;b&gt;" in drawn and "<b>2</b>" in drawn and "width:67%" in drawn
-    assert "No answer" in drawn
+    assert "No answer" in drawn and "<svg" not in drawn
+    known = bars(spread(["2", "3", "2"], "counting"), [False, True, False])
+    assert known.count("<svg") == 1 and known.index("<svg") > known.index("3")
 
 
 def test_samples_count_that_came_to_an_end() -> None:
