@@ -24,8 +24,9 @@ _MOST_WORDS = 1_000  # of a text; above what a reply here has
 _FEW = 8  # words; so short a text is marked even where all of it differs
 _MOSTLY = 0.75  # of a longer text's words: beyond, marks on everything would tell nothing
 _EXACT = 20_000  # pairs of equal words; where there are more, as in a loop, frequent ones are left
-_CALL = re.compile(r"\w+\(\s*\w+\s*,\s*[^()]*\)")
-_BEGUN = re.compile(r"\w+(?:\([^()]*)?$")
+# A call begins where a word does: tried at each letter, a long word would cost its square.
+_CALL = re.compile(r"(?<!\w)\w+\(\s*\w+\s*,\s*[^()]*\)")
+_BEGUN = re.compile(r"(?<!\w)\w+(?:\([^()]*)?$")
 
 
 @dataclass(frozen=True)
