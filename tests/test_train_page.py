@@ -129,7 +129,12 @@ def test_zoom_and_hidden_curves_survive_an_update(visit: Visit, made: Run) -> No
     pick(page, made.title)
     legend = page.locator(".wide .legend .traces", has_text="format")
     expect(legend).to_be_visible(timeout=SLOW_MS)
+    seen = """() => { const plot = document.querySelector('.wide');
+        const named = (name) => plot.data.find((trace) => trace.name === name);
+        const [low, high] = plot.layout.xaxis.range;
+        return [named('total').x.length, named('format').visible, high - low < 15]; }"""
     legend.locator(".legendtoggle").click()
+    page.wait_for_function(f"({seen})()[1] === 'legendonly'")  # after the wait for a second click
     plot = page.locator(".wide .nsewdrag").first.bounding_box()
     assert plot is not None
     x, y = plot["x"] + plot["width"] / 20, plot["y"] + plot["height"] / 2
@@ -137,10 +142,6 @@ def test_zoom_and_hidden_curves_survive_an_update(visit: Visit, made: Run) -> No
     page.mouse.down()
     page.mouse.move(x + plot["width"] / 3, y, steps=5)
     page.mouse.up()
-    seen = """() => { const plot = document.querySelector('.wide');
-        const named = (name) => plot.data.find((trace) => trace.name === name);
-        const [low, high] = plot.layout.xaxis.range;
-        return [named('total').x.length, named('format').visible, high - low < 15]; }"""
     page.wait_for_function(f"({seen})()[0] === 3 && ({seen})()[2]")
     append(made.folder / "metrics.jsonl", measured(4))
     page.wait_for_function(f"({seen})()[0] === 4")
