@@ -265,10 +265,8 @@ def _samples(among: _Among, side: Side, *, veil: bool = False) -> str:
 def _scores(exchange: Exchange, verdict: Verdict | None) -> str:
     """Each reward with its reason; without a gold answer, whether the form is right."""
     ask, said = exchange.ask, exchange.said
-    if ask.task is None or said.end not in SETTLED or not said.text:
+    if ask.task is None or not said.judged or not said.text:
         return ""
-    if said.end == "stop" and said.reply.phase != "done":
-        return ""  # the visitor's doing, not the model's
     if verdict is None or not verdict.scores:
         problem = Problem("", ask.task, (), ask.question, "")
         return f'<ul class="why">{_score(explain("format", said.reply, problem))}</ul>'

@@ -70,6 +70,13 @@ class Said:
         return parse(self.text)
 
     @property
+    def judged(self) -> bool:
+        """Whether it is the model's own: not cut off by its visitor before the answer was there."""
+        if self.end == "stop":
+            return self.reply.phase == "done"
+        return self.end in ("eos", "length")
+
+    @property
     def tokens_per_s(self) -> float | None:
         """Decoding speed after the first token, None where there is too little to tell it by."""
         if self.first_s is None or self.tokens < 2 or self.seconds - self.first_s < SHORTEST_S:

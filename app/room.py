@@ -302,9 +302,7 @@ def prompt_note(card: zoo.Card, task: TaskName | None) -> str:
 def verdict(exchange: Exchange) -> Verdict | None:
     """How the reply fares against the gold answer; None where none is known or it is not done."""
     ask, said = exchange.ask, exchange.said
-    if ask.task is None or ask.gold is None or said.end not in ("eos", "length", "stop"):
-        return None
-    if said.end == "stop" and said.reply.phase != "done":  # the visitor's doing, not the model's
+    if ask.task is None or ask.gold is None or not said.judged:
         return None
     problem = Problem("", ask.task, (), ask.question, ask.gold)
     return judged(said.reply, problem, ask.task)

@@ -6,7 +6,6 @@ whisker, in the colour of the stage.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,16 +70,10 @@ def shelf(items: Sequence[Listed], current: str) -> str:
         f'aria-current="{str(item.id == current).lower()}" title="{plain(", ".join(item.names))}">'
         f'<span class="dots">{"".join(_dot(stage) for stage in item.stages)}</span>'
         f"<b>{plain(TASKS[item.task].title)}</b><span>{plain(item.title)}</span>"
-        f"<small>{_STATES[item.state]}{_made(item.id)}</small></button></li>"
+        f"<small>{_STATES[item.state]}, {item.made}</small></button></li>"
         for item in items
     )
     return f'<nav aria-label="Evaluations"><ul>{rows}</ul></nav>'
-
-
-def _made(id: str) -> str:
-    """When, for two of the same set; a name that a person gave says no time."""
-    found = re.match(r"\d{8}-(\d\d)(\d\d)\d\d-", id)
-    return f", {found[1]}:{found[2]}" if found else ""
 
 
 def _dot(stage: Any) -> str:

@@ -5,6 +5,7 @@ The only part of it that opens their files. It draws nothing and starts nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -114,6 +115,7 @@ class Listed:
     title: str
     task: TaskName
     state: str
+    made: str  # at what time of the day, for two of the same set
     stages: tuple[Stage | None, ...]
     names: tuple[str, ...]
 
@@ -175,6 +177,7 @@ def listed(there: Sequence[Match]) -> list[Listed]:
     return [
         Listed(
             match.id, match.title, match.set.task, match.state(),
+            time.strftime("%H:%M", time.localtime(match.created)),
             tuple(stage_of(pane) for pane in match.panes),
             tuple(str(pane.get("title", pane["id"])) for pane in match.panes),
         )

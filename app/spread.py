@@ -90,7 +90,7 @@ def bars(found: Spread, right: Sequence[bool] = ()) -> str:
 def _row(camp: Camp, total: int, right: bool) -> str:
     short = camp.answer if len(camp.answer) <= _LONGEST else f"{camp.answer[: _LONGEST - 1]}…"
     count = len(camp.members)
-    mark = f"{icon('right')}" if right else ""
+    mark = icon("right") if right else ""
     name = (
         f"<span>{plain(short)}{mark}</span>"
         if camp.answer

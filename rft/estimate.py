@@ -136,13 +136,13 @@ def _sampling_bytes(sizes: Anatomy, load: Load, number: int) -> float:
 def _training_bytes(config: Config, sizes: Anatomy, load: Load, number: int, on_gpu: bool) -> float:
     tokens = load.micro * (load.prompt + load.completion)
     layer = number * (14.0 * sizes.hidden + 4.0 * sizes.intermediate)
-    if sizes.parameters > CHECKPOINTED:
+    large = sizes.parameters > CHECKPOINTED
+    if large:
         kept = tokens * (sizes.layers * 2.0 * number * sizes.hidden + 2 * layer)
     else:
         kept = tokens * sizes.layers * layer
     tile = 8.0 * min(tokens, TILE[0]) * min(sizes.vocabulary, TILE[1])
     seeing = _seeing(sizes, load, number) * (sizes.vision_layers if config.train_vision else 1)
-    large = sizes.parameters > CHECKPOINTED
     casts = 2.0 * sizes.blocks if on_gpu and large and not config.rank else 0.0  # autocast's copies
     images = (load.together or load.micro) * _pixels(sizes, load)
     return kept + tile + load.micro * seeing + casts + images

@@ -98,7 +98,7 @@ def given(
         shuffle_dataset=False,
         seed=config.seed,
         bf16=cuda and learner.large,
-        tf32=True if is_torch_tf32_available() else None,
+        tf32=is_torch_tf32_available() or None,
         use_cpu=not cuda,
         gradient_checkpointing=learner.large,
         logging_steps=1,

@@ -91,7 +91,7 @@ def trainer(
         completion_only_loss=True,
         gradient_checkpointing=learner.large,
         bf16=cuda and learner.large,
-        tf32=True if is_torch_tf32_available() else None,
+        tf32=is_torch_tf32_available() or None,
         use_cpu=not cuda,
         logging_steps=1,
         logging_nan_inf_filter=False,

@@ -17,7 +17,9 @@ from rft.learner import load, start_folder
 from rft.loading import load_model
 
 
-def test_images_of_all_sizes_attend_as_one_by_one(tmp_path: Path, tiny: Path) -> None:
+def test_images_of_all_sizes_attend_as_one_by_one(
+    tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load_model(tiny, device="cpu").model
     visual = model.model.visual
     grids = torch.tensor([[1, 8, 8], [1, 4, 6], [1, 8, 8], [1, 6, 4], [1, 2, 2]])
@@ -32,15 +34,14 @@ def test_images_of_all_sizes_attend_as_one_by_one(tmp_path: Path, tiny: Path) ->
     plain, plain_gradient = visual(pixels, grids).pooler_output, gradient()
     model.save_pretrained(tmp_path / "before")
     tower.by_size(visual)
-    calls = []
-    attend = tower.scaled_dot_product_attention
-    try:
-        tower.scaled_dot_product_attention = lambda *a, **k: (
-            calls.append(len(a[0])) or attend(*a, **k)
-        )
-        ours, ours_gradient = visual(pixels, grids).pooler_output, gradient()
-    finally:
-        tower.scaled_dot_product_attention = attend
+    calls, attend = list[int](), tower.scaled_dot_product_attention
+
+    def noted(query: torch.Tensor, *rest: torch.Tensor, **named: float) -> torch.Tensor:
+        calls.append(len(query))
+        return attend(query, *rest, **named)
+
+    monkeypatch.setattr(tower, "scaled_dot_product_attention", noted)
+    ours, ours_gradient = visual(pixels, grids).pooler_output, gradient()
     # Of each size once a layer: two of 64 patches, two of 24, one of 4.
     assert calls == [2, 2, 1] * len(visual.blocks) * 2
     torch.testing.assert_close(ours, plain)
