@@ -293,7 +293,8 @@ def _shelf(room: Room, card: zoo.Card) -> str:
         known = [card, *known]
     free = room.engine.memory()
     states = {item.id: zoo.state(item, free) for item in known}
-    return picker.shelf(known, states, card.id, room.engine.loaded(), listed_only=room.host.public)
+    loaded, public = room.engine.loaded(), room.host.public
+    return picker.shelf(known, states, card.id, loaded, listed_only=public, task=card.task)
 
 
 def _preview(room: Room, wanted: object, question: str, task: str, kind: Any) -> str:

@@ -137,13 +137,16 @@ def _wire(page: Page, all: Comparisons) -> None:
 def _terms(seed: Any, samples: Any, temperature: Any, blind: Any) -> Terms:
     """What the page says. An emptied field means what it began with; a single sample is drawn
     as the paper draws it."""
-    count = int(_number(samples, 1, MOST_SAMPLES, 1))
-    warmth = PAPER.temperature if count == 1 else _number(temperature, 0.0, 2.0, HOT)
-    return Terms(int(_number(seed, 0, LARGEST_SEED, 0)), warmth, count, blind is True)
+    count = int(_number("samples each", samples, 1, MOST_SAMPLES, 1))
+    warmth = PAPER.temperature if count == 1 else _number("temperature", temperature, 0, 2, HOT)
+    return Terms(int(_number("seed", seed, 0, LARGEST_SEED, 0)), warmth, count, blind is True)
 
 
-def _number(value: Any, low: float, high: float, empty: float) -> float:
-    return empty if value is None or value != value else min(max(value, low), high)
+def _number(name: str, value: Any, low: float, high: float, empty: float) -> float:
+    number: float = empty if value is None or value != value else value
+    if not low <= number <= high:
+        raise InputError(f"The {name} must be from {low:.16g} to {high:.16g}, not {number:.16g}.")
+    return number
 
 
 wires = onset.wires

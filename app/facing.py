@@ -84,14 +84,13 @@ def lay_out(session: gr.BrowserState, wires: onset.Wires, host: Host) -> Page:
             gold = gr.Textbox(label="Gold answer", placeholder="if known", elem_id="c-gold")
             seed = gr.Number(0, label="Seed", precision=0, elem_id="c-seed")
             most = STRANGERS_SAMPLES if host.public else MOST_SAMPLES
+            # Their limits are told by who reads them: Gradio's refusals name no field.
             samples = gr.Number(
-                1, label="Samples each", precision=0, minimum=1, maximum=most,
-                elem_id="c-samples",
-            )  # fmt: skip
+                1, label=f"Samples each (1 to {most})", precision=0, elem_id="c-samples"
+            )
             temperature = gr.Number(
-                HOT, label="Temperature", minimum=0, maximum=2, step=0.1, visible=False,
-                elem_id="c-temperature",
-            )  # fmt: skip
+                HOT, label="Temperature", step=0.1, visible=False, elem_id="c-temperature"
+            )
             blind = gr.Checkbox(label="Blind", elem_id="c-blind")
         kind = kinds("c-kind")
         strip = part("c-examples", "['example']", examples.strip())

@@ -12,7 +12,7 @@ from app import intake, recipes, samples, steps
 from app.faults import told
 from app.panes import draw
 from app.parts import ACTING, PRIVATE, Page
-from rft import presets
+from rft import presets, rehearsal
 from rft.errors import InputError, StudioError
 from rft.example import example_fault
 from rft.presets import apply
@@ -77,7 +77,10 @@ def wire_draft(page: Page) -> None:
 
     @told
     def prepare(kept: Any, seen: Any, title: str, *draft: Any) -> Any:
-        view = {**kept, "run": make(kept, title, *draft, here=False).id, "step": None}
+        run = make(kept, title, *draft, here=False)
+        rehearsal.start(run, probe=False)
+        page.spare(run)
+        view = {**kept, "run": run.id, "step": None}
         return [view, "", *draw(page, view, seen)]
 
     asked = [wires.view, wires.seen, page.title, *page.draft]

@@ -29,7 +29,11 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
         current = cards[kept["pane"]].id if kept["pane"] < len(cards) else ""
         free = all.room.engine.memory()
         states = {item.id: zoo.state(item, free) for item in known}
-        ways: Any = {"listed_only": all.room.host.public, "field": "typed-pane"}
+        ways: Any = {
+            "listed_only": all.room.host.public,
+            "field": "typed-pane",
+            "task": task_kept(kept),
+        }
         return kept, picker.shelf(known, states, current, **ways)
 
     @told

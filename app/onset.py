@@ -91,10 +91,7 @@ def lay_out(wires: Wires, mode: gr.HTML, host: Host) -> Page:
                 splits_of("counting", host), value="id", label="Problems", elem_id="o-problems"
             )
             most = MOST if host.evaluating else STRANGERS_PROBLEMS
-            n = gr.Number(
-                min(_N, most), label="How many", precision=0, minimum=1, maximum=most,
-                elem_id="o-n",
-            )  # fmt: skip
+            n = gr.Number(min(_N, most), label="How many", precision=0, elem_id="o-n")
             how = gr.Dropdown(_DECODINGS, value="greedy", label="Decoding", elem_id="o-how")
             start = gr.Button("Ask them all", variant="primary", elem_id="o-start")
         upload = gr.File(

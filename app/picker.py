@@ -13,7 +13,7 @@ from app.progress import bar
 from app.theme import STAGES, stage_look
 from rft.plan import Resident
 from rft.tasks import TASKS
-from rft.types import Progress
+from rft.types import Progress, TaskName
 from rft.zoo import Card, State
 
 STATES = {
@@ -55,17 +55,18 @@ def shelf(
     *,
     listed_only: bool = False,
     field: str = "typed-card",
+    task: TaskName | None = None,
 ) -> str:
     """All cards: the visitor's runs, then by task and stage; what is in memory; any other.
 
     What is typed narrows the list. ``listed_only``: no card beyond it may be named here.
-    ``field`` names where it is typed.
+    ``field`` names where it is typed. ``task``: whose checkpoints come first.
     """
     groups = [("Your runs", [card for card in cards if card.run])]
-    for task in (*TASKS, None):
-        members = [card for card in cards if card.task == task and not card.run]
+    for name in sorted((*TASKS, None), key=lambda name: name != task):
+        members = [card for card in cards if card.task == name and not card.run]
         members.sort(key=lambda card: (not card.bundled, card.size, _rank(card)))
-        groups.append((TASKS[task].title if task else "General and embodied", members))
+        groups.append((TASKS[name].title if name else "General and embodied", members))
     sections = "".join(
         f"<section><h3>{plain(title)}</h3><ul>"
         f"{''.join(_item(card, states[card.id], current) for card in members)}</ul></section>"
@@ -89,7 +90,7 @@ def _typed(field: str, listed_only: bool) -> str:
         f'<form class="typed" data-do="typed" data-any="{str(not listed_only).lower()}">'
         f'<label for="{field}">{what}</label>'
         f'<div class="row"><input id="{field}" name="card" autocomplete="off" spellcheck="false" '
-        f'placeholder="spatial zero{"" if listed_only else ",  /path/to/checkpoint,  owner/name"}">'
+        f'placeholder="such as spatial zero{"" if listed_only else ", /path/to/checkpoint, owner/name"}">'
         f'{use}</div><p class="hint" role="status" hidden>{none}</p></form>'
     )
 

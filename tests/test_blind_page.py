@@ -113,6 +113,13 @@ def test_several_samples_of_each(visit: Visit, dark: bool) -> None:
     page.locator("#c-samples input").fill("3")
     page.locator("#c-samples input").press("Tab")
     expect(page.locator("#c-temperature")).to_be_visible()
+    page.locator("#c-temperature input").fill("3")
+    page.locator("#c-temperature input").press("Tab")
+    page.locator("#c-examples").get_by_label(EXAMPLE).click()
+    refused = page.get_by_test_id("toast-text").filter(has_text="temperature must be from 0 to 2")
+    expect(refused).to_be_visible()
+    page.locator("#c-temperature input").fill("0.7")
+    page.locator("#c-temperature input").press("Tab")
     page.locator("#c-examples").get_by_label(EXAMPLE).click()
     expect(page.locator(".pane .samples")).to_have_count(PANES, timeout=FIRST_MS)
     expect(page.locator(".pane").last.locator("details.all > summary")).to_have_text(

@@ -283,6 +283,8 @@ def test_cards_are_grouped_and_say_where_they_stand() -> None:
     assert html.count("Needs 17 GB, this machine has 4 GB free.</span>") == len(cards)
     assert 'data-any="true"' in html and ">Use</button>" in html
     states = {card.id: large for card in cards}
+    titles = re.findall("<h3>(.*?)</h3>", picker.shelf(cards, states, "", task="spatial"))
+    assert titles[:2] == ["Spatial transformation", "Visual counting"]
     listed = picker.shelf(cards, states, "", listed_only=True)
     assert 'data-any="false"' in listed and ">Use</button>" not in listed
     fetched = picker.chosen(cards[0], zoo.State("download", "4 GB"), Progress("1 of 4 GB", 0.25))

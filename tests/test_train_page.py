@@ -201,6 +201,16 @@ def test_what_cannot_work_is_said_before_the_start(visit: Visit, studio: Served)
     expect(page.locator("#summary .trouble")).to_be_visible()  # it does not fit this machine
 
 
+def test_what_is_tried_first_tells_what_completions_earn(visit: Visit) -> None:
+    page = visit()
+    page.locator("#run-title").locator("input, textarea").fill("Tried first")
+    page.locator("#prepare").click()
+    expect(page.locator("section.head h1")).to_have_text("Tried first")
+    trials = page.locator("section", has=page.get_by_role("heading", name="Dry run", exact=True))
+    expect(trials.last.locator(".chip")).to_have_count(2, timeout=TRAINING_MS)
+    expect(page.get_by_role("button", name="Dry run again")).to_be_enabled()
+
+
 def test_the_exact_config_can_be_taken_away(visit: Visit) -> None:
     page = visit()
     page.locator("#summary .exact summary").click()
