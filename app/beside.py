@@ -116,7 +116,7 @@ def veiled(made: Conversation, gallery: Gallery) -> str:
     among, drawn = _among(made, them, gallery), []
     for number, side in enumerate(them):
         said = blind.veiled(made.exchanges[side.shown].said)
-        pointed = overlay.drawn(made, side.shown, gallery)
+        pointed = overlay.drawn(made, side.shown, gallery, veil=True)
         told = body(said, f"v{number}", None, _ENDS, pointed, among.odd.get(side.card, NONE))
         drawn.append(
             f'<section class="pane veiled" aria-label="{blind.pane_name(number)}"><header><div>'

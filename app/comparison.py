@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.abreast import Part, abreast
+from app.contenders import gone
 from app.conversation import Ask, Conversation, End, Exchange, Said, Terms
 from app.room import Room, checked
 from app.side import eligible, sides
@@ -21,7 +22,7 @@ from app.store import Store
 from app.votes import Vote, Voter, Votes
 from app.writing import beginning
 from rft import zoo
-from rft.errors import InputError, StudioError
+from rft.errors import DiskError, InputError, StudioError
 from rft.example import answer_fault
 from rft.images import open_images
 from rft.prompts import prompt
@@ -129,12 +130,13 @@ class Comparisons:
         Without ``decoding``: the paper's, at the comparison's own seed and temperature.
         """
         made = self.store.load(id)
-        stop = self.room.desk.take(made.id, owner)
+        place, unkept = made.id, None
+        stop = self.room.desk.take(place, owner)
         if stop is None:  # another tab's by now
             yield self.open(id)
             return
         try:
-            made = self.store.load(id)  # as it stands, now that nobody else changes it
+            made = self.store.load(place)  # as it stands, now that nobody else changes it
             waiting, parts = self._parts(made)
             terms, kept = made.terms or Terms(), 0
             decoding = decoding or Decoding(terms.temperature, seed=terms.seed)
@@ -142,15 +144,24 @@ class Comparisons:
                 for said in stream:
                     made = _saying(made, dict(zip(waiting, said, strict=True)))
                     if (ended := sum(one.end != "waiting" for one in said)) > kept:
-                        kept = ended
-                        self.store.save(made)
+                        kept, unkept = ended, self._unkept(made)
                     yield made
+            if unkept is not None:  # what came could be read, though it could not be kept
+                raise unkept
         finally:
             try:
                 if made != (whole := _ended(made, "stop")):
                     self.store.save(whole)
             finally:
-                self.room.desk.leave(made.id)
+                self.room.desk.leave(place)
+
+    def _unkept(self, made: Conversation) -> DiskError | None:
+        """Save it; what went wrong, for one full disk must not end the replies still coming."""
+        try:
+            self.store.save(made)
+        except DiskError as error:
+            return error
+        return None
 
     def stop(self, id: object) -> Conversation:
         """End all replies: those being written within a token, those in the queue at once."""
@@ -240,7 +251,7 @@ class Comparisons:
         try:
             return self.room.card(said.card)
         except StudioError:
-            return zoo.Card(said.card, said.title, None, None, "", said.card, "")
+            return replace(gone(said.card), title=said.title)
 
 
 def _shuffled(cards: Sequence[zoo.Card]) -> list[zoo.Card]:

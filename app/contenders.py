@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from app.room import Room
 from rft import zoo
+from rft.cards import REPO, ROOT
 from rft.errors import InputError, StudioError
 from rft.types import Stage, TaskName
 
@@ -17,9 +19,11 @@ _STAGES: list[Stage] = ["base", "zero", "sft+grpo", "cot-sft", "ans-sft"]
 
 
 def chosen(room: Room, kept: Mapping[str, Any], task: TaskName | None) -> list[zoo.Card]:
-    """The cards that a visitor chose for the task, but for those that are gone; else its own.
+    """The cards that a visitor chose for the task; else its own.
 
-    The browser keeps them, as "cards": of a task ("" for none) their names.
+    The browser keeps them, as "cards": of a task ("" for none) their names. One that is gone
+    keeps its pane, which says so: another must not be asked in its place. Strangers cannot name
+    what is not listed, and are told nothing of it.
     """
     wanted = kept.get("cards")
     names = wanted.get(task or "") if isinstance(wanted, dict) else None
@@ -28,7 +32,8 @@ def chosen(room: Room, kept: Mapping[str, Any], task: TaskName | None) -> list[z
         try:
             found.append(room.card(name))
         except StudioError:
-            continue  # moved or deleted since: nothing to trouble a visitor with who arrives
+            if not room.host.public:
+                found.append(gone(name))
     return found[:MOST] if len(found) >= FEWEST else _usual(room, task)
 
 
@@ -46,6 +51,12 @@ def _usual(room: Room, task: TaskName | None) -> list[zoo.Card]:
     found = [base, *_kin(base, taught)][:_USUAL] if base else taught[:_USUAL]
     rest = [card for card in [*taught, *here] if card not in found]
     return [*found, *rest][: max(FEWEST, len(found))]
+
+
+def gone(name: str) -> zoo.Card:
+    """A card that was chosen and is not to be had now; what it is asked, it answers with why."""
+    remote = REPO.fullmatch(name) and not name.startswith("runs/")
+    return zoo.Card(name, Path(name).name, None, None, "", name if remote else str(ROOT / name), "")
 
 
 def placed(room: Room, cards: Sequence[zoo.Card], place: int, text: object) -> list[zoo.Card]:

@@ -137,12 +137,12 @@ def current(all: Comparisons, kept: dict[str, Any]) -> Conversation:
 
 
 def _absent(all: Comparisons, cards: Sequence[zoo.Card]) -> dict[str, str]:
-    """Those of the cards that are not on this machine yet, and how they come here."""
+    """Those of the cards that are not on this machine: how they come here, or why they cannot."""
     states = {card.id: all.room.state(card) for card in cards}
     return {
         card.id: picker.missing(states[card.id], place)
         for place, card in enumerate(cards)
-        if states[card.id].kind == "download"
+        if states[card.id].kind in ("download", "unavailable")
     }
 
 

@@ -20,6 +20,7 @@ from app.markup import plain
 from app.panel import task_of
 from app.sittings import OWN, PARTS, Sittings
 from rft import process
+from rft.errors import InputError
 from rft.match import Match
 from rft.problemset import MOST
 from rft.runs import delete
@@ -129,27 +130,35 @@ def wire(
     looked = [session, *page.drawn]
 
     def sent(kept: dict[str, Any], seen: Any) -> list[Any]:
-        changed, now = sittings.draw(kept, seen)
+        try:
+            changed, now = sittings.draw(kept, seen)
+        except InputError:  # deleted between two looks: the next one comes in a moment
+            changed, now = {}, seen
         shown = (changed.get(name, gr.skip()) for name in PARTS)
         return [*shown, gr.skip() if now is seen else now]
 
     def drawn(kept: dict[str, Any], seen: Any) -> list[Any]:
         return [kept, *sent(kept, seen)]
 
+    # Both may take a while, in which the visitor goes on: only what is new is handed on, and laid
+    # over what the browser keeps by then.
     @told
-    def begin(kept: dict[str, Any], seen: Any, task: str, *choice: Any) -> list[Any]:
+    def begin(kept: dict[str, Any], task: str, *choice: Any) -> dict[str, Any]:
         made, note = sittings.begin(kept, task_of(task), *choice)
         if note:
             gr.Info(note)
-        return drawn({**kept, "match": made.id, "o_wanted": "", "o_kind": "", "o_page": 0}, seen)
+        return {"match": made.id, "o_wanted": "", "o_kind": "", "o_page": 0}
 
     @told
     def receive(kept: dict[str, Any], files: list[str] | None, task: str) -> Any:
         if not files:
-            return kept, gr.skip()
+            return {}, gr.skip()
         paths = [api.path(file) for file in files]
-        kept, found = sittings.receive(kept, paths, task_of(task))
-        return kept, f'<p class="hint">{plain(found)}</p>'
+        new, found = sittings.receive(kept, paths, task_of(task))
+        return new, f'<p class="hint">{plain(found)}</p>'
+
+    def begun(kept: dict[str, Any], seen: Any, new: dict[str, Any]) -> list[Any]:
+        return drawn({**kept, **new}, seen)
 
     def of_task(task: str) -> Any:
         name = task_of(task)
@@ -165,15 +174,16 @@ def wire(
 
     def acting(act: Callable[[Match], None]) -> Any:
         @told
-        def handler(kept: dict[str, Any], seen: Any) -> list[Any]:
-            act(sittings.mine(kept))
+        def handler(kept: dict[str, Any], seen: Any, event: gr.EventData) -> list[Any]:
+            act(sittings.mine(event.match))
             return drawn(kept, seen)
 
         return handler
 
     @told
-    def save(kept: dict[str, Any]) -> dict[str, str]:
-        return {"name": reportfile.NAME, "type": "text/html", "text": sittings.report(kept)}
+    def save(kept: dict[str, Any], event: gr.EventData) -> dict[str, str]:
+        text = sittings.report(kept, event.match)
+        return {"name": reportfile.NAME, "type": "text/html", "text": text}
 
     @told
     def open_case(kept: dict[str, Any], event: gr.EventData) -> str:
@@ -191,8 +201,13 @@ def wire(
         return turned(kept, mode == "set")
 
     chosen = [page.problems, page.n, seed, page.how]
-    page.start.click(begin, [session, wires.seen, task, *chosen], looked, **PRIVATE)
-    page.upload.upload(receive, [session, page.upload, task], [session, page.found], **PRIVATE)
+    new = gr.State()
+    page.start.click(begin, [session, task, *chosen], [new], **PRIVATE).success(
+        begun, [session, wires.seen, new], looked, **PRIVATE
+    )
+    page.upload.upload(receive, [session, page.upload, task], [new, page.found], **PRIVATE).success(
+        lambda kept, new: {**kept, **new}, [session, new], [session], **PRIVATE
+    )
     page.upload.clear(lambda: "", None, [page.found], **AT_ONCE)
     page.problems.change(
         lambda split: (gr.File(visible=split == OWN), gr.HTML(visible=split == OWN)),

@@ -17,11 +17,16 @@ from rft.anatomy import fitted
 from rft.coordinates import Kind
 from rft.pointing import Canvas, Mark, Pointing, Size, pointing
 
+#: What a visitor chose to ask for; what a hand grasps is written as a model likes.
+_ASKED_FOR: dict[str, Kind] = {"points": "point", "box": "box", "trajectory": "path"}
 _NAMES: dict[Kind, tuple[str, str]] = {"point": ("a point", "points"), "box": ("a box", "boxes")}
 
 
-def drawn(chat: Conversation, index: int, gallery: Gallery) -> str:
-    """The image that a reply points at, marked; "" where it does not point, or not yet."""
+def drawn(chat: Conversation, index: int, gallery: Gallery, *, veil: bool = False) -> str:
+    """The image that a reply points at, marked; "" where it does not point, or not yet.
+
+    ``veil``: how the numbers were read, which tells the model's family, is not said.
+    """
     ask, said = chat.exchanges[index].ask, chat.exchanges[index].said
     images = chat.in_view(index) if said.end != "waiting" else ()
     sizes = [gallery.size(name) for name in images]
@@ -33,13 +38,17 @@ def drawn(chat: Conversation, index: int, gallery: Gallery) -> str:
     if len(canvases) < len(sizes):
         return ""
     found = pointing(
-        said.reply.final, canvases, question=ask.prompt, family=said.family, task=ask.task
-    )
-    return "" if found is None else figure(found, canvases, gallery.address(images[found.image]))
+        said.reply.final, canvases, question=ask.prompt, family=said.family, task=ask.task,
+        kind=_ASKED_FOR.get(ask.kind),
+    )  # fmt: skip
+    if found is None:
+        return ""
+    return _figure(found, canvases, gallery.address(images[found.image]), veil)
 
 
-def figure(found: Pointing, canvases: Sequence[Canvas], source: str) -> str:
+def _figure(found: Pointing, canvases: Sequence[Canvas], source: str, veil: bool) -> str:
     """The marked image, to enlarge, and how the coordinates were read."""
+    how = "." if veil else f": {_reading(found, canvases[found.image])}"
     canvas = canvases[found.image]
     ratio = f"--ratio:{canvas.kept[0] / canvas.kept[1]:.4f}"
     what = _counted(found.marks)
@@ -50,7 +59,7 @@ def figure(found: Pointing, canvases: Sequence[Canvas], source: str) -> str:
         f'<span class="marked" style="{ratio}">'
         f'<img src="{plain(source)}" alt="The image, with {what} drawn on it" decoding="sync">{over}'
         f"</span></button><figcaption><b>{what[0].upper()}{what[1:]}</b>"
-        f"{_where(found, len(canvases))}: {_reading(found, canvas)}{_rest(found)}</figcaption></figure>"
+        f"{_where(found, len(canvases))}{how}{_rest(found)}</figcaption></figure>"
     )
 
 
@@ -146,7 +155,8 @@ def _labels(marks: Sequence[Mark], size: Size) -> Iterator[str]:
     for mark in marks:
         if mark.label:
             x, y = mark.points[0]
-            across = f"left:{x:.2%}" if x <= 0.6 else f"right:{1 - mark.points[-1][0]:.2%}"
+            edge = mark.points[-1][0] if mark.kind == "box" else x
+            across = f"left:{x:.2%}" if x <= 0.6 else f"right:{1 - edge:.2%}"
             side = "below" if y < 0.1 else "above"
             yield f'<span class="tag {side} {mark.kind}" style="{across};top:{y:.2%}">{plain(mark.label)}</span>'
 

@@ -162,7 +162,7 @@ def _numbers(card: Card) -> str:
 
 
 def missing(state: State, place: int) -> str:
-    """Of a card in a pane that is not on this machine yet: what it takes, and the way to it."""
+    """Of a card in a pane that is not on this machine: what it takes, and the way to it."""
     return f'<div class="missing">{_standing(state, None)}{_fetch(state, None, place)}</div>'
 
 

@@ -82,17 +82,20 @@ def _dot(stage: Any) -> str:
 
 def head(sheet: Sheet) -> str:
     """What is compared, how far it is, and what can be done about it."""
+    of = f'data-match="{plain(sheet.id)}"'  # what is shown, not what is newest by then
     acts = []
     if sheet.alive:
         word, off = ("Stopping…", " disabled") if sheet.stopping else ("Stop", "")
-        acts.append(f'<button class="plain" data-do="halt"{off}>{icon("stop")}{word}</button>')
+        acts.append(f'<button class="plain" data-do="halt" {of}{off}>{icon("stop")}{word}</button>')
     elif sheet.state in ("stopped", "new", "error"):
-        acts.append(f'<button class="plain" data-do="resume">{icon("play")}Resume</button>')
+        acts.append(f'<button class="plain" data-do="resume" {of}>{icon("play")}Resume</button>')
     if any(column.report for column in sheet.columns):
-        acts.append(f'<button class="plain" data-do="saved">{icon("save")}Save as a page</button>')
+        acts.append(
+            f'<button class="plain" data-do="saved" {of}>{icon("save")}Save as a page</button>'
+        )
     if not sheet.alive:
         acts.append(
-            f'<button class="plain" data-do="discard">{icon("clear")}<span>Delete</span></button>'
+            f'<button class="plain" data-do="discard" {of}>{icon("clear")}<span>Delete</span></button>'
         )
     error = f'<p class="trouble" role="alert">{plain(sheet.error)}</p>' if sheet.error else ""
     return (

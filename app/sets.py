@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -74,6 +75,7 @@ class Row:
 class Sheet:
     """A comparison as the page looks at it."""
 
+    id: str
     title: str
     task: TaskName
     drawn: bool
@@ -210,7 +212,7 @@ def _sheet(folder: Path, stamp: Any, state: str, measure: Measure) -> Sheet:
         for letter, pane, report, count in zip(LETTERS, match.panes, reports, done, strict=False)
     )  # fmt: skip
     return Sheet(
-        match.title, of.task, not of.own, match.decoding.temperature == 0, of.n,
+        match.id, match.title, of.task, not of.own, match.decoding.temperature == 0, of.n,
         state, columns, _rows(columns), _pairs(columns, measure), measure,
         str(told.get("phase", "")), int(told.get("pane", 0)), told.get("pace"),
         match.error() if state == "error" else "", match.stopping() is not None, _waits(match),
@@ -227,9 +229,11 @@ def _waits(match: Match) -> str:
     if not user:
         return ""
     try:
-        return find(match.root, user).title
+        other = find(match.root, user)
     except InputError:
         pass
+    else:  # a stranger is told of strangers' alone
+        return other.title if other.by_visitor or not match.by_visitor else "another evaluation"
     try:
         return find_run(match.root, user).title
     except InputError:
@@ -260,7 +264,7 @@ def _answer(item: Mapping[str, Any]) -> Answer:
 
 
 def _pairs(columns: Sequence[Column], measure: Measure) -> tuple[tuple[str, str, Paired], ...]:
-    """Each two compared on what both have answered; nothing where that is nothing."""
+    """Each two compared on what both have answered, where that is the same problems."""
     found = []
     for one, other in combinations([c for c in columns if c.report], 2):
         both = {a["number"] for a in one.report["answers"]} & {
@@ -269,7 +273,8 @@ def _pairs(columns: Sequence[Column], measure: Measure) -> tuple[tuple[str, str,
         if both:
             names = one.letter, other.letter
             reports = (_only(one.report, both), _only(other.report, both))
-            found.append((*names, compare(*reports, measure, names)))
+            with suppress(InputError):  # the scenes of an older report were drawn differently
+                found.append((*names, compare(*reports, measure, names)))
     return tuple(found)
 
 

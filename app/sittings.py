@@ -5,19 +5,22 @@ What a comparison is, rft.match knows; how it is drawn, the pure modules. Knows 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from app import cases, contenders, reportfile, scoreboard, sets, sharing
 from app.comparison import Comparisons
 from app.drafts import Drafts
 from app.host import SHORT_ONLY, STRANGERS_PROBLEMS, Host
 from app.panel import LARGEST_SEED, PAPER
-from app.sets import View
+from app.sets import Row, View
 from app.watch import digest
 from rft import contest
 from rft.errors import InputError
@@ -41,6 +44,8 @@ class Sittings:
 
     all: Comparisons
     drafts: Drafts
+    #: Held from the look whether another may start to its start.
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def root(self) -> Path:
@@ -95,19 +100,16 @@ class Sittings:
         after = [other for other in wanted if other > number][:1]
         around = before[0] if before else None, after[0] if after else None
         try:
-            pictures = [open_image(picture) for picture in match.problem(number).images]
+            pictures = _pictures(match, row)
         except InputError as error:
             return cases.gone(str(error))
         return cases.case(sheet, row, around, pictures)
 
-    def report(self, kept: Any) -> str:
-        """The evaluation that is looked at, as a file to pass on."""
-        match = self.mine(kept)
+    def report(self, kept: Any, id: object) -> str:
+        """An evaluation as a file to pass on."""
+        match = self.mine(id)
         sheet = sets.sheet(match, View.of(kept).measure)
-        opened = [
-            (row, [open_image(picture) for picture in match.problem(row.number).images])
-            for row in reportfile.telling(sheet)
-        ]
+        opened = [(row, _pictures(match, row)) for row in reportfile.telling(sheet)]
         return reportfile.page(sheet, opened, date.today().isoformat())
 
     def begin(
@@ -124,7 +126,6 @@ class Sittings:
             self.all.room.ready(card)
         count = int(n) if n and n == n else 0
         number = 0 if seed is None or seed != seed else int(min(max(seed, 0), LARGEST_SEED))
-        self.allowed(count, split == OWN, all(card.bundled for card in cards))
         own: Sequence[Problem] = ()
         if split == OWN:
             folder = self.drafts.uploaded(kept.get("draft"))
@@ -134,8 +135,12 @@ class Sittings:
             chosen = ProblemSet(task, split, count, number)
         greedy = Decoding(temperature=0.0, max_new_tokens=PAPER.max_new_tokens)
         decoding = greedy if how == "greedy" else replace(PAPER, seed=number)
-        match = create(self.root, cards, chosen, decoding, own, visitor=not self.host.evaluating)
-        self.start(match)
+        with self.turn:
+            self.allowed(count, split == OWN, all(card.bundled for card in cards))
+            match = create(
+                self.root, cards, chosen, decoding, own, visitor=not self.host.evaluating
+            )
+            self.start(match)
         if not self.host.evaluating:
             self.prune()
         return match, sharing.spare_for(self.all.room.engine, cards)
@@ -146,8 +151,9 @@ class Sittings:
 
     def resume(self, match: Match) -> None:
         """Go on where it stopped, as far as whoever asks may have it at all."""
-        self.allowed(match.set.n, bool(match.set.own), bundled=True)
-        self.start(match)
+        with self.turn:
+            self.allowed(match.set.n, bool(match.set.own), bundled=True)
+            self.start(match)
 
     def prune(self) -> None:
         """Of what strangers made, the newest stay: nobody else clears up after them."""
@@ -157,8 +163,8 @@ class Sittings:
 
     def receive(
         self, kept: dict[str, Any], files: Sequence[Path], task: TaskName | None
-    ) -> tuple[dict[str, Any], str]:
-        """Take in an upload; what the browser then keeps, and what there is in it of the task.
+    ) -> tuple[dict[str, str], str]:
+        """Take in an upload; what the browser is to keep of it, and what there is of the task.
 
         InputError names the rows that cannot be used.
         """
@@ -170,7 +176,7 @@ class Sittings:
         name = next(records, "the uploaded set")[:60]
         count = from_folder(folder, task, MOST, 0, name)[0].n if task else 0
         found = f"{count:,} {'problem' if count == 1 else 'problems'} in {name}" if task else name
-        return {**kept, "draft": id, "draft_name": name}, found
+        return {"draft": id, "draft_name": name}, found
 
     def allowed(self, n: int, own: bool, bundled: bool) -> None:
         """InputError where a stranger asks for more than the owner of a public page lets him."""
@@ -185,10 +191,19 @@ class Sittings:
         """Whether this host's visitors may see, stop, resume and delete it."""
         return self.host.evaluating or match.by_visitor
 
-    def mine(self, kept: Any) -> Match:
-        """The comparison that is looked at, to be changed or kept."""
-        view = View.of(kept)
-        match = sets.chosen(self.there(), view)
-        if match is None or (view.match and match.id != view.match):
+    def mine(self, id: object) -> Match:
+        """The comparison of this id, to be changed or kept."""
+        match = next((match for match in self.there() if match.id == id), None)
+        if match is None:
             raise InputError("That evaluation is no longer there: choose one of the list.")
         return match
+
+
+def _pictures(match: Match, row: Row) -> list[Image.Image]:
+    """A problem's images. InputError where its scene is drawn otherwise than when it was asked."""
+    problem = match.problem(row.number)
+    if (problem.question, problem.answer) != (row.question, row.gold):
+        raise InputError(
+            "This problem is drawn otherwise since it was asked: make a new evaluation to see it."
+        )
+    return [open_image(picture) for picture in problem.images]

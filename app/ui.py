@@ -18,7 +18,9 @@ from app.icons import icon
 from app.intake import Sources
 from app.room import Room
 from app.store import Store
+from rft.claim import device
 from rft.engine import Engine
+from rft.exam import EVAL
 from rft.run import ROOT
 from rft.runs import training
 
@@ -81,6 +83,10 @@ def launch_options(home: Path = HOME, runs: Path = ROOT) -> dict[str, Any]:
         "footer_links": [],
         "allowed_paths": [
             str(path) for path in (home.resolve(), beside(home), runs.resolve(), PLOTLY)
+        ],
+        # Who has the device, and what was answered to whom: no page links these.
+        "blocked_paths": [
+            str(path) for path in (device(runs.resolve()).path, runs.resolve() / EVAL)
         ],
         "max_file_size": "64mb",
         "run_history": False,

@@ -40,7 +40,7 @@
     if (!button) return;
     const words = button.querySelector("span");
     if (button.classList.contains("sure")) {
-      button.dispatchEvent(new CustomEvent("studio", { bubbles: true, detail: { do: "removed" } }));
+      button.dispatchEvent(new CustomEvent("studio", { bubbles: true, detail: { do: "removed", match: button.dataset.match } }));
       return;
     }
     button.classList.add("sure");

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rft.errors import MemoryShort
+from rft.errors import InputError, MemoryShort, StudioError
 from rft.images import pixels
 from rft.types import Decoding, Turn
 
@@ -39,7 +39,11 @@ def batch_for(parameters: int) -> int:
 
 
 def batched(policy: Policy, batch: int) -> Answerer:
-    """The policy's answers in batches of similar length, smaller ones where memory runs short."""
+    """The policy's answers in batches of similar length, smaller ones where memory runs short.
+
+    A question that cannot be asked even alone is left out, and told of when the others are
+    answered; where memory does not even suffice for the first, nothing is.
+    """
 
     def answer(
         asked: Sequence[Conversation],
@@ -48,28 +52,53 @@ def batched(policy: Policy, batch: int) -> Answerer:
         stop: threading.Event,
     ) -> Iterator[dict[int, str]]:
         order = _order([_length(turns, decoding) for turns in asked], WINDOW * batch)
-        size, first = batch, 0
-        while first < len(order):
-            places = order[first : first + size]
+        size, first, answered = batch, 0, 0
+        faults: list[StudioError] = []
+
+        def texts(places: Sequence[int]) -> dict[int, str]:
             try:
-                texts = policy.complete(
+                said = policy.complete(
                     [asked[place] for place in places],
                     decoding,
-                    batch_size=size,
+                    batch_size=len(places),
                     stop=stop,
                     seeds=[seeds[place] for place in places],
                 )
-            except MemoryShort:
-                if size == 1:
+            except InputError as fault:  # of one of them, which its neighbours must not suffer for
+                if len(places) > 1:
+                    return {place: text for one in places for place, text in texts([one]).items()}
+                faults.append(fault)
+                return {}
+            return dict(zip(places, said, strict=True))
+
+        while first < len(order):
+            places = order[first : first + size]
+            try:
+                told = texts(places)
+            except MemoryShort as fault:
+                if len(places) > 1:
+                    size = (len(places) + 1) // 2
+                    continue
+                if not answered:
                     raise
-                size = (size + 1) // 2
-                continue
+                faults.append(fault)
+                told = {}
             if stop.is_set():
                 return
-            yield dict(zip(places, texts, strict=True))
+            if told:
+                yield told
+            answered += len(told)
             first += len(places)
+        if faults:
+            raise left_out(faults, len(asked))
 
     return answer
+
+
+def left_out(faults: Sequence[StudioError], asked: int) -> StudioError:
+    """What is said of questions that were not answered, when the others have been."""
+    many = f"{len(faults)} of {asked} questions were not answered. The first: "
+    return type(faults[0])(f"{many if asked > 1 else ''}{faults[0]}")
 
 
 def _order(lengths: Sequence[int], window: int) -> list[int]:

@@ -67,6 +67,20 @@ class OnToken(StoppingCriteria):
         return torch.full((input_ids.shape[0],), stop, dtype=torch.bool, device=input_ids.device)
 
 
+class Filled(StoppingCriteria):
+    """Ends each row of a left-padded batch where it fills the context.
+
+    ``lengths_B`` are the prompts' own: a longer neighbour must not shorten a reply.
+    """
+
+    def __init__(self, lengths_B: torch.Tensor, context: int):
+        self.padded = int(lengths_B.max())
+        self.room_B = context - lengths_B
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        return self.room_B <= input_ids.shape[1] - self.padded
+
+
 class Unfolding:
     """Token ids in, text out, piece by piece: the pieces add up to the decoding of all ids.
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from rft.address import Address
+from rft.answering import left_out
 from rft.cards import Card
 from rft.dialect import Events, Garbage, Hearing, Refused, refusal, request, unknown_field
 from rft.errors import InputError, StudioError
@@ -99,8 +100,8 @@ class Served:
             async with door:
                 # In a thread: pictures are encoded while others are answered.
                 model, seed = self.address.model, seeds[place]
-                body = await asyncio.to_thread(request, asked[place], decoding, model, seed)
                 try:
+                    body = await asyncio.to_thread(request, asked[place], decoding, model, seed)
                     text = await self._insist(client, body, decoding, lambda: answered > 0)
                 except _TROUBLE as trouble:
                     faults.append(fault := await self._fault(client, trouble, begun=False))
@@ -110,6 +111,8 @@ class Served:
                     passing = isinstance(trouble, Refused) and trouble.status >= 500
                     if row > _PARDONED + self.address.at_once or not (passing or answered):
                         raise fault from None
+                except InputError as fault:  # a picture that is gone, or damaged
+                    faults.append(fault)
                 else:
                     answered, row = answered + 1, 0
                     said.put({place: text})
@@ -125,8 +128,7 @@ class Served:
 
         yield from _heard(work, said, stop, f"answers {self.name}")
         if faults and not stop.is_set():
-            many = f"{len(faults)} of {len(asked)} questions were not answered. The first: "
-            raise type(faults[0])(f"{many if len(asked) > 1 else ''}{faults[0]}")
+            raise left_out(faults, len(asked))
 
     def _client(self, connections: int) -> httpx.AsyncClient:
         key = self.address.key
@@ -254,7 +256,7 @@ async def _no(response: httpx.Response) -> Refused:
     text = read[:_ERROR_BYTES].decode("utf-8", "replace")
     try:
         no = refusal(httpx.Response(status, text=text).json(), status)
-    except ValueError:
+    except (ValueError, RecursionError):
         no = Refused(status, "" if "<" in text else " ".join(text.split())[:200])
     wait = response.headers.get("retry-after", "")
     no.status, no.wait = status, float(wait) if wait.isdigit() else None

@@ -181,9 +181,7 @@ def _sentence(
     first, second = _right(both + only_before, n), _right(both + only_after, n)
     points, low, high = (100 * share for share in ((only_after - only_before) / n, *bounds))
     chance = f"McNemar's exact p {'< 0.0001' if p < 0.0001 else f'= {p:.2g}'}"
-    verdict = (
-        "more than chance explains" if p < SIGNIFICANT else "too few problems to rule out chance"
-    )
+    verdict = "more than chance explains" if p < SIGNIFICANT else "chance alone may explain it"
     if names == ("before", "after"):
         told = f"{first} before, {second} after: {points:+.1f} points (95% interval {low:+.1f} to {high:+.1f})."
         what, same = f"{only_after} turned right, {only_before} turned wrong", "No problem changed."

@@ -86,17 +86,20 @@ def pointing(
     question: str = "",
     family: str = "",
     task: TaskName | None = None,
+    kind: Kind | None = None,
 ) -> Pointing | None:
     """Where the answer points; None where it does not, or nothing there can be read for sure.
 
-    ``question`` is the prompt: it tells points from a trajectory, and may name an image.
+    ``question`` is the prompt: it may name an image, and tells points from a trajectory where
+    ``kind``, what was asked for, does not.
     """
     if not canvases:
         return None
-    kind = meant(question)
-    if kind == "point" and meant(answer) == "path":
-        kind = "path"
-    corners = family == "qwen2_vl" and not _POINT.search(question)
+    corners = family == "qwen2_vl" and (kind == "box" if kind else not _POINT.search(question))
+    if kind is None:
+        kind = meant(question)
+        if kind == "point" and meant(answer) == "path":
+            kind = "path"
     found = figures(answer, kind, corners=corners, bare=task is None)
     if not found:
         return None

@@ -212,6 +212,8 @@ class Policy:
         inputs = self.encode(conversations, decoding.max_pixels)
         inputs = {name: value.to(self.device) for name, value in inputs.items()}
         length = inputs["input_ids"].shape[1]
+        lengths_B = inputs["attention_mask"].sum(1)
+        filled = steps.Filled(lengths_B, self._context)
 
         def guard(*_: Any) -> None:
             if stopped():
@@ -226,10 +228,10 @@ class Policy:
                 **inputs,
                 **kvcache.empty(self.model),
                 generation_config=steps.settings(
-                    decoding, self._context - length, self._ends, self._pad
+                    decoding, self._context - int(lengths_B.min()), self._ends, self._pad
                 ),
                 logits_processor=steps.processors(decoding, self.device, seeds),
-                stopping_criteria=StoppingCriteriaList(criteria),
+                stopping_criteria=StoppingCriteriaList([*criteria, filled]),
             )
         finally:
             for hook in hooks:

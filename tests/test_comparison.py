@@ -13,7 +13,7 @@ import pytest
 from bundled import COUNTING
 from PIL import Image
 
-from app import beside
+from app import beside, facing
 from app.abreast import Part, abreast
 from app.comparison import Comparisons
 from app.contenders import FEWEST, MOST, chosen, placed
@@ -26,7 +26,7 @@ from app.side import eligible, sides
 from app.store import Store
 from rft import zoo
 from rft.engine import Engine
-from rft.errors import InputError
+from rft.errors import DiskError, InputError
 from rft.types import Decoding, TaskName, Turn
 
 SHORT = Decoding(seed=0, max_new_tokens=24)
@@ -190,6 +190,26 @@ def test_who_goes_away_stops_it_and_what_came_is_kept(them: Comparisons, endless
     assert "waiting" not in ends(kept) and not them.room.desk.busy(made.id)
 
 
+def test_a_full_disk_ends_no_reply(them: Comparisons, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = them.ask(pair(them), "How many?", [], None)
+
+    def full(*_: object) -> None:
+        raise DiskError("The disk is full.")
+
+    monkeypatch.setattr(Store, "save", full)
+    shown = []
+    with pytest.raises(DiskError):
+        for now in them.write(made.id, SHORT):
+            shown.append(now)
+    assert set(ends(shown[-1])) <= {"eos", "length"} and any(texts(shown[-1]))
+    assert not them.room.desk.busy(made.id)
+
+
+def test_a_comparison_that_is_gone_holds_no_place(them: Comparisons) -> None:
+    assert [made.exchanges for made in them.write("", SHORT)] == [()]
+    assert not them.room.desk._places
+
+
 def test_stopped_in_the_queue(them: Comparisons) -> None:
     made = them.ask(pair(them), "How many?", [], None)
     with pytest.raises(InputError):
@@ -222,12 +242,18 @@ def test_panes_are_chosen_within_bounds(them: Comparisons, endless: zoo.Card) ->
     more = placed(them.room, cards, len(cards), endless.id)
     kept = {"cards": {"counting": [card.id for card in more], "structure": ["gone", "tiny-base"]}}
     assert chosen(them.room, kept, "counting") == more
-    assert chosen(them.room, kept, "structure") == usual(them, "structure")
+    missing, base = chosen(them.room, kept, "structure")  # none is asked in its place
+    assert (missing.id, base.id) == ("gone", "tiny-base")
+    made = them.ask([missing, base], "How many?", [], "structure")
+    assert made.exchanges[0].said.note.endswith("restore it or choose another.")
+    (kept_pane,) = facing._absent(them, [missing, base]).values()
+    assert "is missing" in kept_pane and "Download" not in kept_pane
     with pytest.raises(InputError, match="another pane"):
         placed(them.room, cards, 1, "tiny-base")
     with pytest.raises(InputError, match="most"):
         placed(them.room, [*more, them.room.card("qwen2-vl-2b")], MOST, "qwen2-vl-7b")
     theirs = replace(them, room=replace(them.room, host=Host(public=True)))
+    assert chosen(theirs.room, kept, "structure") == usual(them, "structure")
     with pytest.raises(InputError, match="public"):
         placed(theirs.room, cards, 1, endless.id)
 
@@ -318,6 +344,7 @@ def test_what_an_answer_points_at_is_drawn_in_its_pane_veiled_or_not(them: Compa
         first, second = drawn.split('<section class="pane')[1:]
         assert first.count('<figure class="pointed"') == 1 and "M161.0 119.0" in first
         assert "<figure" not in second
+    assert "read as pixels" not in beside.veiled(made, gallery)  # the family would be told
 
 
 def test_several_samples_by_the_same_seeds(them: Comparisons) -> None:

@@ -51,6 +51,14 @@ def test_a_trajectory_has_a_start_and_a_head_that_looks_ahead():
     assert "A trajectory of 3 points" in html
 
 
+def test_what_was_asked_for_says_what_bare_numbers_are():
+    corners = "(250,500),(750,1000)"
+    for kind, told in (("box", "A box"), ("points", "2 points"), ("trajectory", "A trajectory")):
+        ask = Ask("The bike path and its bounding box?", SPOTS, ("a.png",), kind=kind)
+        said = Said(f"<answer>{corners}</answer>", "eos", family="qwen2_vl")
+        assert f"<b>{told}" in overlay.drawn(Conversation("x").asking(ask, said), 0, GALLERY)
+
+
 def test_labels_stand_on_the_image_and_are_only_text():
     box = '[{"bbox_2d": [%d, %d, 600, 470], "label": "%s"}]'
     assert 'class="tag above box" style="left:15.62%;top:25.00%">cup</span>' in drawn(

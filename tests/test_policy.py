@@ -17,6 +17,7 @@ from PIL import Image
 
 from rft import decoding as steps
 from rft import policy
+from rft.answering import batched
 from rft.asked import as_text, defused
 from rft.errors import InputError, MemoryShort
 from rft.loading import is_memory_error
@@ -267,6 +268,28 @@ def test_the_token_limit_is_cut_to_what_the_context_has_left(model: policy.Polic
     length = model.encode([prompt], 480_000)["input_ids"].shape[1]
     chunks = answer(model, prompt, replace(WILD, max_new_tokens=10**6, seed=1))
     assert chunks[-1].tokens <= 4096 - length
+
+
+def test_a_question_too_long_is_left_out_and_spoils_no_other(model: policy.Policy) -> None:
+    asked = [ASK, [Turn("user", "cube " * 5000)], TALK]
+    seeds, told = [3, 4, 5], dict[int, str]()
+    with pytest.raises(
+        InputError, match=r"1 of 3 questions were not answered\. The first: The conv"
+    ):
+        for some in batched(model, 4)(asked, WILD, seeds, threading.Event()):
+            told |= some
+    alone = {n: model.complete([asked[n]], WILD, seeds=[seeds[n]])[0] for n in (0, 2)}
+    assert told == alone
+
+
+def test_a_long_neighbour_shortens_no_reply(slow: Path) -> None:
+    endless = policy.load(slow)
+    long = [Turn("user", "cube " * 2020)]
+    room = endless._context - endless.encode([long], 480_000)["input_ids"].shape[1]
+    patient = replace(GREEDY, max_new_tokens=room + 20)
+    out = endless._generate([ASK, long], patient, lambda: False)
+    assert out.shape[1] == room + 20
+    assert set(out[1, room:].tolist()) == {endless._pad}
 
 
 STARVED = """

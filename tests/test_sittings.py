@@ -184,6 +184,25 @@ def test_only_what_has_changed_is_drawn(tmp_path: Path) -> None:
     assert other.id in room.draw({}, seen)[0]["o-list"]
 
 
+def test_a_scene_that_is_drawn_otherwise_by_now_is_not_shown(tmp_path: Path) -> None:
+    room = sittings(tmp_path)
+    match = made(room.root, [["=", "x"], ["x", "="]])
+    older = match.reports()[1]
+    older["answers"][0]["gold"] = "77"
+    match.write(1, older)
+    assert "drawn otherwise" in room.case({"match": match.id}, 0)
+    assert "<img" in room.case({"match": match.id}, 1)
+    assert sets.sheet(match, None).pairs == ()
+
+
+def test_what_is_pressed_acts_on_what_was_shown(tmp_path: Path) -> None:
+    room = sittings(tmp_path)
+    match = made(room.root, [["=", "x"]])
+    made(room.root, [["=", "x"]])  # newer, and begun elsewhere
+    head = scoreboard.head(sets.sheet(match, None))
+    assert room.mine(re.findall(r'data-do="discard" data-match="([^"]+)"', head)[0]) == match
+
+
 def test_what_is_asked_for_is_judged_before_anything_starts(tmp_path: Path) -> None:
     room = sittings(tmp_path)
     with pytest.raises(InputError, match="Choose a task"):
@@ -201,7 +220,7 @@ def test_an_evaluation_is_saved_as_one_file_that_runs_nothing(tmp_path: Path) ->
     room = sittings(tmp_path)
     match = made(room.root, [["=", "=", NASTY], ["=", "x", "="], ["x", "x", "x"]])
     match.write(2, {"fault": f"/home/me/secret {NASTY}"})
-    text = room.report({"match": match.id})
+    text = room.report({}, match.id)
     assert NASTY not in text and "<script" not in text and "default-src 'none'" in text
     assert "/home/me" not in text and "It could not answer here." in text
     assert not re.search(r'(src|href)="(?!data:)', text)
@@ -211,7 +230,7 @@ def test_an_evaluation_is_saved_as_one_file_that_runs_nothing(tmp_path: Path) ->
     for answer in (row.gold for row in sets.sheet(match, None).rows):
         assert f"gold <b>{answer}</b>" in text
     with pytest.raises(InputError, match="no longer there"):
-        sittings(tmp_path / "nobody").report({})
+        sittings(tmp_path / "nobody").report({}, match.id)
 
 
 def test_an_uploaded_set_is_copied_and_answered(tmp_path: Path, tiny: Path) -> None:
@@ -222,7 +241,8 @@ def test_an_uploaded_set_is_copied_and_answered(tmp_path: Path, tiny: Path) -> N
     mine = {"cards": {"counting": [str(tiny), "tiny-base"]}}
     with pytest.raises(InputError, match="image"):
         room.receive(mine, files[:1], "counting")
-    kept, found = room.receive(mine, files, "counting")
+    new, found = room.receive(mine, files, "counting")
+    kept = {**mine, **new}
     assert found == f"5 problems in {files[0].name}"
     assert room.receive(kept, files, None)[1] == files[0].name
     match, _ = room.begin(kept, "counting", OWN, 3, 0, "paper")
@@ -251,13 +271,13 @@ def test_strangers_start_short_ones_of_their_own_and_touch_no_other(tmp_path: Pa
             theirs.allowed(n, own, bundled)
     theirs.allowed(STRANGERS_PROBLEMS, False, True)
     with pytest.raises(InputError, match="no longer there"):
-        theirs.mine({"match": match.id})
+        theirs.mine(match.id)
     assert "no longer there" in theirs.case({"match": match.id}, 0)
     with pytest.raises(InputError, match="RFT_EVALUATION=on"):
         theirs.receive({}, [], None)
     assert theirs.draw({}, {})[0]["o-head"] == scoreboard.NOTHING, "the owner's is not theirs"
     by_visitor(match)
-    assert theirs.mine({"match": match.id}) == match
+    assert theirs.mine(match.id) == match
     assert "Delete" in theirs.draw({}, {})[0]["o-head"]
     stopped = by_visitor(made(theirs.root, [["=", "="]]))
     (stopped.folder / "done").unlink()
