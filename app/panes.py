@@ -75,7 +75,8 @@ def _after(run: Run) -> str:
         return ""
     try:
         measure = run.config.measure
-        return result.card(before, after, compare(before, after, measure), measure)
+        found = compare(before, after, measure)
+        return result.card(before, after, found, measure, chosen=run.config.keep_best)
     except InputError as error:
         return steps.fault(error)
 

@@ -18,21 +18,28 @@ _FLIPS = 40  # shown; the rest is counted
 
 
 def card(
-    before: Mapping[str, Any], after: Mapping[str, Any], found: Paired, measure: Measure = "strict"
-) -> str:
-    """Two big numbers with their intervals, the sentence, and which problems flipped."""
+    before: Mapping[str, Any], after: Mapping[str, Any], found: Paired, measure: Measure = "strict",
+    *, chosen: bool = False,
+) -> str:  # fmt: skip
+    """Two big numbers with their intervals, the sentence, and which problems flipped.
+
+    ``chosen``: the checkpoint was, by some of these very problems, which is said.
+    """
     words = {"strict": "inside the answer tag", "lenient": "with or without the tag"}
     other: Measure = "lenient" if measure == "strict" else "strict"
     also = _also(f"right {words[other]}", before.get(other), after.get(other))
     form = _also("well formed", before.get("format"), after.get("format"))
     gained = [flip for flip in found.flips if flip.gained]
     lost = [flip for flip in found.flips if not flip.gained]
+    flattered = (
+        "<span>chosen as the best on some of them, which flatters it</span>" if chosen else ""
+    )
     return (
         '<section class="result" aria-label="Before and after"><div class="pair">'
         f'{_number("Before", before[measure])}<span class="arrow" aria-hidden="true">→</span>'
         f'{_number("After", after[measure])}</div><div class="words"><p class="sentence">'
         f'{plain(found.sentence)}</p><p class="facts"><span>right {words[measure]}, greedy, '
-        f"{found.n} held-out problems</span>{also}{form}</p></div>"
+        f"{found.n} held-out problems</span>{flattered}{also}{form}</p></div>"
         f"{_flips('Now right', 'gained', gained)}{_flips('Now wrong', 'lost', lost)}</section>"
     )
 

@@ -90,7 +90,8 @@ class Config:
     eval_every: int = 10
     """Steps between measurements on the held-out problems; 0 never measures."""
     keep_best: bool = False
-    """Finish with the checkpoint that was best on the held-out problems, not the last."""
+    """Finish with the checkpoint that was best on the held-out problems, not the last. Its accuracy
+    on them is then flattered, as it was chosen by it."""
     save_steps: int = 10
     """Steps between checkpoints, from which a killed run resumes."""
     seed: int = 0

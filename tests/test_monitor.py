@@ -137,6 +137,8 @@ def test_before_and_after_are_two_numbers_with_intervals_and_flips() -> None:
     assert "25<small>" in html and "75<small>" in html
     assert "Now right <b>3</b>" in html and "Now wrong <b>1</b>" in html
     assert "5 to 70%" in html  # Wilson, 1 of 4
+    assert "flatters" in card(before, after, compare(before, after), chosen=True)
+    assert "flatters" not in html
 
 
 def test_bare_answers_count_where_no_tag_is_taught() -> None:
