@@ -13,15 +13,16 @@ import gradio as gr
 
 from app import api, examples, facing, lineup, onset, outcome
 from app.asking import AT_ONCE, PRIVATE, emptied, idle, owner, waiting
-from app.comparison import MOST_SAMPLES, Comparisons
+from app.comparison import Comparisons
 from app.contenders import chosen
 from app.conversation import Conversation, Terms
 from app.drafts import Drafts
 from app.facing import HOT, Page, draw, session, task_kept
 from app.faults import told
+from app.markup import plain
 from app.panel import LARGEST_SEED, PAPER, asked_for, task_of
 from app.sittings import Sittings
-from rft.errors import InputError
+from rft.errors import DiskError, InputError
 
 
 def tab(
@@ -69,7 +70,7 @@ def _wire(page: Page, all: Comparisons) -> None:
             raise InputError("Add the image that the question is about, or choose Free.")
         cards = chosen(all.room, kept, task_of(task))
         words = message["text"], files, task_of(task), gold, kind
-        made = all.ask(cards, *words, terms=_terms(*settings), owner=owner(tab))
+        made = all.ask(cards, *words, terms=_terms(all.most_samples, *settings), owner=owner(tab))
         return *begun({**kept, "task": task}, made), emptied(), ""
 
     @told
@@ -79,7 +80,9 @@ def _wire(page: Page, all: Comparisons) -> None:
         all.free(kept.get("last"))
         problem = examples.example(event.key).problem
         cards = chosen(all.room, kept, problem.task)
-        made = all.ask_problem(cards, problem, terms=_terms(*settings), owner=owner(tab))
+        made = all.ask_problem(
+            cards, problem, terms=_terms(all.most_samples, *settings), owner=owner(tab)
+        )
         kept = {**kept, "task": problem.task}
         return *begun(kept, made), waiting(), problem.task, facing.line(all, kept)
 
@@ -87,7 +90,7 @@ def _wire(page: Page, all: Comparisons) -> None:
     def ask_again(tab: gr.Request, kept: dict[str, Any], task: str, *settings: Any) -> Any:
         all.free(kept.get("last"))
         cards, last = chosen(all.room, kept, task_of(task)), all.open(kept.get("last"))
-        made = all.again(cards, last, terms=_terms(*settings), owner=owner(tab))
+        made = all.again(cards, last, terms=_terms(all.most_samples, *settings), owner=owner(tab))
         return *begun(kept, made), waiting()
 
     def begun(kept: dict[str, Any], made: Conversation) -> Any:
@@ -97,8 +100,11 @@ def _wire(page: Page, all: Comparisons) -> None:
     @told
     def replies(kept: dict[str, Any], tab: gr.Request) -> Iterator[Any]:
         cards = chosen(all.room, kept, task_kept(kept))  # once: it looks at every folder
-        for made in all.write(kept.get("last"), owner=owner(tab)):
-            yield draw(all, kept, made, cards)
+        try:
+            for made in all.write(kept.get("last"), owner=owner(tab)):
+                yield draw(all, kept, made, cards)
+        except DiskError as error:  # what was said stays on the page, though it could not be kept
+            gr.Warning(plain(str(error)))
 
     @told
     def stop(kept: dict[str, Any]) -> Any:
@@ -134,10 +140,10 @@ def _wire(page: Page, all: Comparisons) -> None:
     page.composer.stop(stop, [session], stopped, **AT_ONCE)
 
 
-def _terms(seed: Any, samples: Any, temperature: Any, blind: Any) -> Terms:
+def _terms(most: int, seed: Any, samples: Any, temperature: Any, blind: Any) -> Terms:
     """What the page says. An emptied field means what it began with; a single sample is drawn
     as the paper draws it."""
-    count = int(_number("samples each", samples, 1, MOST_SAMPLES, 1))
+    count = int(_number("samples each", samples, 1, most, 1))
     warmth = PAPER.temperature if count == 1 else _number("temperature", temperature, 0, 2, HOT)
     return Terms(int(_number("seed", seed, 0, LARGEST_SEED, 0)), warmth, count, blind is True)
 

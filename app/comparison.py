@@ -48,6 +48,11 @@ class Comparisons:
     def __post_init__(self) -> None:
         self.votes = Votes(self.store.root.parent / "votes.jsonl")
 
+    @property
+    def most_samples(self) -> int:
+        """How many replies of each pane a visitor of this host may have."""
+        return STRANGERS_SAMPLES if self.room.host.public else MOST_SAMPLES
+
     def open(self, id: object) -> Conversation:
         """The comparison as it stands; what nobody writes any more is marked lost."""
         found = self.store.load(id)
@@ -81,8 +86,7 @@ class Comparisons:
         text = checked(question)
         right = _gold(task, text, gold)
         made, terms = self.store.new(), terms or Terms()
-        most = STRANGERS_SAMPLES if self.room.host.public else MOST_SAMPLES
-        terms = replace(terms, samples=min(max(terms.samples, 1), most))
+        terms = replace(terms, samples=min(max(terms.samples, 1), self.most_samples))
         names = self.store.keep(made.id, open_images(pictures))
         ask = Ask(text, text, names, task, kind, right)
         order = _shuffled(cards) if terms.blind else cards

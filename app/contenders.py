@@ -25,6 +25,7 @@ def chosen(room: Room, kept: Mapping[str, Any], task: TaskName | None) -> list[z
     keeps its pane, which says so: another must not be asked in its place. Strangers cannot name
     what is not listed, and are told nothing of it.
     """
+    room.cards()  # what is wrong with the zoo itself is not said of each card
     wanted = kept.get("cards")
     names = wanted.get(task or "") if isinstance(wanted, dict) else None
     found = []

@@ -201,9 +201,9 @@ def wire(
         return turned(kept, mode == "set")
 
     chosen = [page.problems, page.n, seed, page.how]
-    new = gr.State()
-    page.start.click(begin, [session, task, *chosen], [new], **PRIVATE).success(
-        begun, [session, wires.seen, new], looked, **PRIVATE
+    made, new = gr.State(), gr.State()
+    page.start.click(begin, [session, task, *chosen], [made], **PRIVATE).success(
+        begun, [session, wires.seen, made], looked, **PRIVATE
     )
     page.upload.upload(receive, [session, page.upload, task], [new, page.found], **PRIVATE).success(
         lambda kept, new: {**kept, **new}, [session, new], [session], **PRIVATE

@@ -245,7 +245,7 @@ def _rows(columns: Sequence[Column]) -> tuple[Row, ...]:
     said: list[dict[int, Answer]] = []
     for column in columns:
         answers = {int(item["number"]): item for item in column.report.get("answers", [])}
-        asked |= answers
+        asked = answers | asked
         said.append({number: _answer(item) for number, item in answers.items()})
     return tuple(
         Row(

@@ -109,7 +109,12 @@ class Sittings:
         """An evaluation as a file to pass on."""
         match = self.mine(id)
         sheet = sets.sheet(match, View.of(kept).measure)
-        opened = [(row, _pictures(match, row)) for row in reportfile.telling(sheet)]
+        opened = []
+        for row in reportfile.telling(sheet):
+            try:
+                opened.append((row, _pictures(match, row)))
+            except InputError:
+                opened.append((row, []))  # what was said of them can still be passed on
         return reportfile.page(sheet, opened, date.today().isoformat())
 
     def begin(

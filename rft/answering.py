@@ -51,44 +51,39 @@ def batched(policy: Policy, batch: int) -> Answerer:
         seeds: Sequence[int],
         stop: threading.Event,
     ) -> Iterator[dict[int, str]]:
-        order = _order([_length(turns, decoding) for turns in asked], WINDOW * batch)
-        size, first, answered = batch, 0, 0
-        faults: list[StudioError] = []
-
-        def texts(places: Sequence[int]) -> dict[int, str]:
+        def attempt(places: Sequence[int]) -> list[str] | StudioError:
             try:
-                said = policy.complete(
+                return policy.complete(
                     [asked[place] for place in places],
                     decoding,
                     batch_size=len(places),
                     stop=stop,
                     seeds=[seeds[place] for place in places],
                 )
-            except InputError as fault:  # of one of them, which its neighbours must not suffer for
-                if len(places) > 1:
-                    return {place: text for one in places for place, text in texts([one]).items()}
-                faults.append(fault)
-                return {}
-            return dict(zip(places, said, strict=True))
+            except (InputError, MemoryShort) as fault:
+                return fault.with_traceback(None)  # its frames hold the batch's images
 
-        while first < len(order):
-            places = order[first : first + size]
-            try:
-                told = texts(places)
-            except MemoryShort as fault:
-                if len(places) > 1:
-                    size = (len(places) + 1) // 2
-                    continue
-                if not answered:
-                    raise
-                faults.append(fault)
-                told = {}
+        pending = [_order([_length(turns, decoding) for turns in asked], WINDOW * batch)]
+        size, answered = batch, 0
+        faults: list[StudioError] = []
+        while pending:
+            places, rest = pending[-1][:size], pending[-1][size:]
+            pending[-1:] = [rest] if rest else []
+            said = attempt(places)
             if stop.is_set():
                 return
-            if told:
-                yield told
-            answered += len(told)
-            first += len(places)
+            if isinstance(said, list):
+                answered += len(said)
+                yield dict(zip(places, said, strict=True))
+            elif len(places) > 1:  # one may be too long for its neighbours, or they too many
+                half = (len(places) + 1) // 2
+                size = half if isinstance(said, MemoryShort) else size
+                pending += [places[half:], places[:half]]
+            elif isinstance(said, MemoryShort) and not answered:
+                raise said
+            else:
+                faults.append(said)
+                size = batch
         if faults:
             raise left_out(faults, len(asked))
 

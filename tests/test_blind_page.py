@@ -64,7 +64,9 @@ def test_a_blind_vote_survives_a_reload(visit: Visit, studio: Served) -> None:
     (record,) = (studio.home.parent / "compared").iterdir()
     shot = str(page.locator(".asked .shot img").get_attribute("src"))
     assert page.request.get(f"{studio.url}{shot}").ok and record.stem in shot
-    for file in (record, studio.home.parent / "votes.jsonl", Path(shot).parent / "chat.json"):
+    (studio.runs / ".device.lock").touch()
+    hidden = (record, studio.home.parent / "votes.jsonl", Path(shot).parent / "chat.json")
+    for file in (*hidden, studio.runs / ".device.lock"):
         address = f"gradio_api/file={str(file).removeprefix('gradio_api/file=')}"
         assert not page.request.get(studio.url + address).ok
     for _ in range(2):

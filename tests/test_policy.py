@@ -284,7 +284,7 @@ def test_a_question_too_long_is_left_out_and_spoils_no_other(model: policy.Polic
 
 def test_a_long_neighbour_shortens_no_reply(slow: Path) -> None:
     endless = policy.load(slow)
-    long = [Turn("user", "cube " * 2020)]
+    long = [Turn("user", "cube " * 4050)]
     room = endless._context - endless.encode([long], 480_000)["input_ids"].shape[1]
     patient = replace(GREEDY, max_new_tokens=room + 20)
     out = endless._generate([ASK, long], patient, lambda: False)

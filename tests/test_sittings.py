@@ -187,9 +187,9 @@ def test_only_what_has_changed_is_drawn(tmp_path: Path) -> None:
 def test_a_scene_that_is_drawn_otherwise_by_now_is_not_shown(tmp_path: Path) -> None:
     room = sittings(tmp_path)
     match = made(room.root, [["=", "x"], ["x", "="]])
-    older = match.reports()[1]
+    older = match.reports()[0]
     older["answers"][0]["gold"] = "77"
-    match.write(1, older)
+    match.write(0, older)
     assert "drawn otherwise" in room.case({"match": match.id}, 0)
     assert "<img" in room.case({"match": match.id}, 1)
     assert sets.sheet(match, None).pairs == ()

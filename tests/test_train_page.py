@@ -208,7 +208,7 @@ def test_what_is_tried_first_tells_what_completions_earn(visit: Visit) -> None:
     expect(page.locator("section.head h1")).to_have_text("Tried first")
     trials = page.locator("section", has=page.get_by_role("heading", name="Dry run", exact=True))
     expect(trials.last.locator(".chip")).to_have_count(2, timeout=TRAINING_MS)
-    expect(page.get_by_role("button", name="Dry run again")).to_be_enabled()
+    expect(page.get_by_role("button", name="Dry run again")).to_be_enabled(timeout=TRAINING_MS)
 
 
 def test_the_exact_config_can_be_taken_away(visit: Visit) -> None:
