@@ -57,7 +57,7 @@ class Example:
 
 EXAMPLES = (
     Example("counting", "id", 2),
-    Example("counting", "ood", 4),
+    Example("counting", "ood", 7),
     Example("structure", "id", 13, "number"),
     Example("structure", "id", 11, "choice"),
     Example("structure", "ood", 19, "number"),

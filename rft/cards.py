@@ -109,9 +109,9 @@ def measured(file: Path = RESULTS) -> dict[str, dict[str, str]]:
     for one in standings:
         tasks.setdefault(one["card"], set()).add(one["task"])
     for one in standings:
-        low, high = one["low"], one["high"]
+        share = one["share"]
         of = f"{one['task']}, " if len(tasks[one["card"]]) > 1 else ""
-        told = f"{one['rate']:.1%} ± {50 * (high - low):.1f}"
+        told = f"{share['rate']:.1%} ± {50 * (share['high'] - share['low']):.1f}"
         found.setdefault(one["card"], {})[of + SPLIT_NAMES[one["split"]]] = told
     return found
 

@@ -35,14 +35,12 @@ COMING = (
 #: The share of lessons in the looks of the domain shift, of training scenes all the same: as the
 #: Qwen2-VL of the paper, the base has seen more of the world than the fine-tuning shows again.
 WIDE = 0.25
-#: From which lesson on chains of thought have the wording of the next base: no stage speaks it yet.
-ANEW = 409_600
 #: In which manners problems are answered. Mostly in full, for thinking is what takes long to
 #: learn; at the end of a base so that it is left UNDECIDED: it can think, rather answers at once,
-#: and reinforcement learning has something to bring out.
+#: and reinforcement learning has something to bring out. The first range ended the base of then.
 MANNERS = ("plain", "bare", "tagged", "full")
 THOROUGH, MIXED = (3, 3, 6, 88), (5, 28, 47, 20)
-UNDECIDED = (range(396_000, 409_600), range(461_000, 467_200))
+UNDECIDED = (range(396_000, 409_600), range(461_000, 467_840))
 
 
 def base(index: int) -> Lesson:
@@ -59,9 +57,7 @@ def base(index: int) -> Lesson:
     if looking:
         return looked_at(rng, task, most, shifted=shifted)
     manners = MIXED if any(index in lessons for lessons in UNDECIDED) else THOROUGH
-    return answered(
-        *posed(rng, task, shifted=shifted, anew=index >= ANEW), rng.choices(MANNERS, manners)[0]
-    )
+    return answered(*posed(rng, task, shifted=shifted), rng.choices(MANNERS, manners)[0])
 
 
 CURRICULA: dict[str, Callable[[int], Lesson]] = {"base": base}

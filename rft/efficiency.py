@@ -23,7 +23,7 @@ from rft.evaluate import Share
 from rft.exam import EVAL, Exam, sit
 from rft.journal import replace
 from rft.problemset import ProblemSet
-from rft.retrain import STAGES, recipes, retrain, shipped
+from rft.retrain import SUFFIXES, recipes, retrain, shipped
 from rft.run import ROOT as RUNS
 from rft.scenes import SPLITS
 from rft.standings import standing
@@ -36,11 +36,16 @@ SAMPLES = (16, 64, 256, 640, 1600, 3200)
 def scaled(recipe: Config, samples: int) -> Config:
     """The recipe with so many problems, each once, in its own batches and its own proportions.
 
-    InputError where they are too few for one step of each stage, or more than are drawn at once.
+    InputError where they are too few for one step of each stage, fill no whole number of steps, or
+    are more than are drawn at once.
     """
     if samples > MOST - HELDOUT:
         raise InputError(f"{samples} problems are too many: give {MOST - HELDOUT} at most.")
     batch = min(recipe.batch, samples)
+    if samples % batch:
+        raise InputError(
+            f"{samples} problems fill no whole number of steps: give a multiple of {batch}."
+        )
     if recipe.method == "sft+grpo":
         share = recipe.sft_samples / recipe.samples
         first = max(batch, round(samples * share / batch) * batch)
@@ -119,7 +124,7 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--task", choices=get_args(TaskName), default="counting")
     parser.add_argument("--split", help="default: the task's domain shift")
     parser.add_argument("--samples", type=int, nargs="+", default=SAMPLES)
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--stages", nargs="+", choices=SUFFIXES, default=SUFFIXES)
     parser.add_argument("-n", type=int, default=1000, help="problems measured on")
     parser.add_argument("--runs", type=Path, default=RUNS / "efficiency", help="where the runs lie")
     parser.add_argument("--out", type=Path, help="a JSON file; a picture beside it")

@@ -1,7 +1,7 @@
 """Accuracy of a checkpoint on a task: strict and lenient, with intervals, per question kind.
 
-Strict is right inside ``<answer>``, as GRPO is rewarded. Lenient is right anyhow: a bare answer
-counts. Knows policies and problems; writes nothing. rft.exam keeps what is answered.
+Strict is right inside ``<answer>``, as GRPO is rewarded on counting and structure; calls must be
+right as a whole, in any spelling. Lenient is right anyhow: a bare answer counts. Knows policies and problems; writes nothing. rft.exam keeps what is answered.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +82,10 @@ class Verdict:
 
     @cached_property
     def lenient(self) -> bool:
+        # What was only thought is no answer: calls are looked for in the whole text otherwise.
+        said = replace(self.reply, text=self.reply.final)
         name = LENIENT[self.problem.task]
-        return self.strict or explain(name, self.reply, self.problem).value == 1
+        return self.strict or explain(name, said, self.problem).value == 1
 
     @cached_property
     def formed(self) -> bool:

@@ -10,7 +10,7 @@ import io
 import random
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
@@ -49,23 +49,17 @@ class Lesson:
         return len(self.prompt.split()) + len(self.completion.split())
 
 
-def posed(
-    rng: random.Random, task: TaskName, *, shifted: bool, anew: bool = False
-) -> tuple[Problem, Draw]:
-    """A problem of the training scenes, in the look of the domain shift with ``shifted``.
-
-    ``anew``: its chain of thought in the wording of the next base.
-    """
+def posed(rng: random.Random, task: TaskName, *, shifted: bool) -> tuple[Problem, Draw]:
+    """A problem of the training scenes, in the look of the domain shift with ``shifted``."""
     if task == "structure":
         paint, problem = structure.pose(rng, "train", shifted=shifted)
         return problem, _figure(paint, rng)
     if task == "spatial":
         story, problem = spatial.pose(rng, "train", _view(rng, shifted=shifted))
-        problem = replace(problem, cot=spatial.paired(story)) if anew else problem
         return problem, lambda: tuple(
             noisy(image, rng) for image in spatial.draw(story, rng, rng.choice(SIZES))
         )
-    things, problem = counting.pose(rng, "train", 9 if shifted else 6, tally=anew)
+    things, problem = counting.pose(rng, "train", 9 if shifted else 6)
     return problem, partial(_scene, things, rng, split="ood" if shifted else "train")
 
 

@@ -31,20 +31,17 @@ from rft.types import TaskName
 RECIPES = ROOT / "assets" / "recipes"
 SHIPPED = ROOT / "assets" / "tiny"
 CURVES = ROOT / "assets" / "curves"
-#: The paper's stages for each task, after the base that all start from.
-STAGES = ("ans-sft", "cot-sft", "zero", "rft")
+#: What recipes of the paper's stages are called, behind their task's name; all start from the base.
+SUFFIXES = ("ans-sft", "cot-sft", "zero", "rft")
 #: What recipes name as their start beside the cards' checkpoints: a tiny one primed by rft.primer,
-#: and the base before it is taught all. These have no cards; they are bundled so that their hours
-#: need not be spent again.
+#: and the base before it is taught all. These have no cards; the last of them is bundled, so that
+#: all those hours need not be spent again.
 PRIMED = "primed"
-EARLIER = ("base-first", "base-second", "base-third", "base-fourth")
-#: The base with more lessons, on which no stage stands yet; it has no card either.
-NEXT = "base-next"
+EARLIER = ("base-first", "base-second", "base-third", "base-fourth", "base-fifth", "base-sixth")
 NAMES = (
     *EARLIER,
     "base",
-    *(f"{task}-{stage}" for task in get_args(TaskName) for stage in STAGES),
-    NEXT,
+    *(f"{task}-{stage}" for task in get_args(TaskName) for stage in SUFFIXES),
 )
 _UNFINISHED = "{} is not finished: the same command goes on where it stands."
 #: Rows of a shipped curve, each the mean of as many steps as it takes.
@@ -59,12 +56,15 @@ def recipes(folder: Path = RECIPES) -> dict[str, Path]:
 def retrain(recipe: Path, runs: Path) -> Run:
     """Train a recipe in a process of its own; a run that is there is resumed, or left if done.
 
-    InputError where the run was begun by another recipe, or from other weights than it would be.
+    InputError where the run was begun by another recipe, or from other weights than it would be, and
+    where what it goes on from is not here.
     """
     run, config = Run(runs / recipe.stem), Config.read(recipe)
     begins = config.checkpoint
     if begins == PRIMED:
         config = replaced(config, checkpoint=str(runs / PRIMED / "final"))
+    if begins in EARLIER and not (SHIPPED / begins).is_dir():
+        raise InputError(f"It goes on from {begins}, which is not bundled: retrain that first.")
     config = _placed(config)
     if run.folder.exists() and (run.config != config or _begun_on(run) != _base(config)):
         raise InputError(
@@ -140,7 +140,8 @@ def shipped(name: str, curves: Path = CURVES) -> bool:
 def _mark(config: Config, base: str) -> str:
     """A few letters for what decides a checkpoint: its config, and the weights it began from.
 
-    Where these lie is no matter; a primed tower is made by its seed, and not kept to be compared.
+    The wording of lessons, which changed under the earlier bases, is not in them. Where the weights
+    lie is no matter; a primed tower is made by its seed, and not kept to be compared.
     """
     begins = Path(config.checkpoint)
     if PRIMED in (begins.name, begins.parent.name):

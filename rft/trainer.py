@@ -41,7 +41,8 @@ def train(run: Run) -> int:
         try:
             _work(run, told)
         except Exception as error:  # the process's outermost frame: told in the run folder
-            if told.is_set():
+            # What breaks while it is being stopped is of no matter, but for a step that is not saved.
+            if told.is_set() and not disk_full(error):
                 print("Stopped; the last whole step is saved.", flush=True)
                 return 0
             traceback.print_exc()

@@ -9,45 +9,62 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 
 _SENTENCE = re.compile(r"\.+(?:\s+|$)")  # not a decimal point, which no space follows
 _CLAUSE = re.compile(r"[,;](?:\s+|$)(?![^(]*\))")  # not within a call's parentheses
 _PLACE = re.compile(r"(^|: )\d+ (?=[a-d][1-4] )")  # of an object in a list: where it stands says it
-_ANNOUNCED = ("find ", "from left to right")  # what will be looked for needs no picture
+_LISTED = "from left to right: "
+_TALLY = re.compile(r"([a-d][1-4]) (.*: (?:in|out)) (\d+)")
+_ENTRY = re.compile(r"(\('.*?\)): (.*?), (then [^:]*): (.*)")
 
 
 def statements(reasoning: str) -> list[str]:
-    """The clauses of a reasoning, each with what its sentence is about (up to the first colon).
+    """What a reasoning claims of its pictures, each with the object or the image that it is about.
 
-    A judgement stays with its object, as in "b2 large red rubber cube: red yes", and a call
-    with its values.
+    Sentences of three kinds are read, as the scenes' derivations have them. What is to be found
+    is no claim.
     """
-    found = []
+    found: list[str] = []
     for sentence in _SENTENCE.split(reasoning):
-        about = ""
-        for words in _CLAUSE.split(sentence):
-            clause = _PLACE.sub(r"\1", " ".join(words.split()).lower())
-            if not any(letter.isalnum() for letter in clause):
-                continue
-            if clause.startswith(_ANNOUNCED) and ":" in clause:
-                clause = clause.partition(": ")[2]
-            elif not clause.startswith(_ANNOUNCED):
-                clause, about = f"{about}{clause}", about or _about(clause)
-            else:
-                continue
-            found.append(clause)
+        words = " ".join(sentence.split()).lower()
+        if words.startswith("find ") and _LISTED in words:
+            found += _judged(words.partition(_LISTED)[2])
+        elif entry := _ENTRY.fullmatch(words):
+            found += _followed(*entry.groups())
+        else:
+            found += _told(words)
     return found
 
 
-def _about(clause: str) -> str:
-    """What the clauses behind this one in its sentence are about: "first: ", or nothing."""
-    head, colon, _ = clause.partition(": ")
-    return f"{head}: " if colon and not _object(head) else ""
+def _judged(listed: str) -> Iterator[str]:
+    """Objects judged one by one: each with its verdicts, and apart from these how many so far.
+
+    One miscount would else belie all that is judged after it.
+    """
+    for item in filter(None, listed.split(", ")):
+        clause = _PLACE.sub(r"\1", item)
+        tally = _TALLY.fullmatch(clause)
+        yield from (f"{tally[1]} {tally[2]}", f"{tally[1]}: {tally[3]}") if tally else (clause,)
 
 
-def _object(head: str) -> bool:
-    """Whether it names an object of a list by its place, which the next one is not about."""
-    return re.match(r"[a-d][1-4] ", head) is not None
+def _followed(entry: str, before: str, after: str, pairs: str) -> Iterator[str]:
+    """An object followed from one image to the other: its places, what it keeps and what changes."""
+    for clause in filter(None, (before, after, *_CLAUSE.split(pairs))):
+        yield f"{entry}: {clause}"
+
+
+def _told(sentence: str) -> Iterator[str]:
+    """Any other sentence by its clauses, each with what the first of them is about: "first: "."""
+    about = ""
+    for words in _CLAUSE.split(sentence):
+        clause = _PLACE.sub(r"\1", words.removeprefix(_LISTED))
+        if not any(letter.isalnum() for letter in clause):
+            continue
+        yield f"{about}{clause}"
+        head, colon, _ = clause.partition(": ")
+        if colon and not about and not words.startswith(_LISTED):
+            about = f"{head}: "
 
 
 def supported(reasoning: str, derivation: str) -> tuple[int, int]:

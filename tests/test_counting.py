@@ -33,7 +33,7 @@ def test_splits_never_share_a_scene() -> None:
 
 
 @pytest.mark.parametrize("split", SPLIT_NAMES)
-def test_the_reasoning_says_what_is_there_and_its_arithmetic_holds(split: str) -> None:
+def test_the_reasoning_says_what_is_there_and_judges_it(split: str) -> None:
     for seed in range(150):
         things, posed = counting.pose(random.Random(seed), split)
         listed = re.match(r"(?:Find (.*?), f|F)rom left to right: (.*?)\.", posed.cot)
@@ -42,21 +42,18 @@ def test_the_reasoning_says_what_is_there_and_its_arithmetic_holds(split: str) -
         for number, (thing, told) in enumerate(zip(things, listed[2].split(", "), strict=True), 1):
             name, _, judged = told.partition(": ")
             assert name == f"{number} {thing.cell} {thing.name}"
-            verdicts = [verdict.split() for verdict in judged.split("; ") if verdict]
+            verdicts = [
+                verdict.split() for verdict in judged.partition(": ")[0].split("; ") if verdict
+            ]
             assert [v[-1] for v in verdicts] == ["yes" if thing in g else "no" for g in groups]
             assert all(word in thing.name.split() for v in verdicts for word in v[:-1])
         assert [t.x for t in things] == sorted(t.x for t in things)
-        for left, sign, right, result in re.findall(r"(\d+) ([+-]) (\d+) = (\d+)\.", posed.cot):
-            assert int(left) + (int(right) if sign == "+" else -int(right)) == int(result)
-        assert re.findall(r"\d+", posed.cot)[-1] == posed.answer
 
 
 @pytest.mark.parametrize("split", SPLIT_NAMES)
-def test_tallied_objects_are_counted_one_by_one(split: str) -> None:
+def test_objects_are_counted_one_by_one(split: str) -> None:
     for seed in range(300):
-        things, posed = counting.pose(random.Random(seed), split, tally=True)
-        _, plain = counting.pose(random.Random(seed), split)
-        assert (posed.question, posed.answer) == (plain.question, plain.answer)
+        things, posed = counting.pose(random.Random(seed), split)
         listed, _, rest = posed.cot.partition(". ")
         words = re.findall(r"(?:Subtract all|How many) ([a-z ]+?)(?:\.| are)", posed.question)
         gone = [_words(group) for group in words[:-1]]

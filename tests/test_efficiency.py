@@ -42,6 +42,8 @@ def test_too_few_or_too_many_problems_are_refused() -> None:
     recipe = Config.read(recipes()["counting-rft"])
     with pytest.raises(InputError, match="too few"):
         efficiency.scaled(recipe, 8)
+    with pytest.raises(InputError, match="no whole number of steps"):
+        efficiency.scaled(recipe, 100)
     with pytest.raises(InputError, match="too many"):
         efficiency.scaled(recipe, 100_000)
 

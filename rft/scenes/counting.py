@@ -129,16 +129,14 @@ def _layout(rng: random.Random, count: int) -> list[Thing]:
     return sorted(things, key=lambda t: t.x) if len(things) == count else []
 
 
-def draw(
-    things: list[Thing], rng: random.Random, split: Split, size: int, zoom: float = 1.0
-) -> Image.Image:
+def draw(things: list[Thing], rng: random.Random, split: Split, size: int) -> Image.Image:
     """Paint a scene: RGB, ``size`` x ``size`` pixels; ``rng`` varies light, scale and clutter."""
     shifted = split == "ood"
     canvas = table(size, rng.choice(_BUSY_TONES if shifted else _TONES)).copy()
     look: Look = "toon" if shifted and rng.random() < 0.7 else "solid"
     if shifted:
         _clutter(canvas, rng, size)
-    zoom *= rng.uniform(0.95, 1.05)
+    zoom = rng.uniform(0.95, 1.05)
     for thing in sorted(things, key=lambda t: t.y):
         side = max(6, round(_SIDE[thing.size] * zoom * size))
         place(
@@ -176,10 +174,10 @@ def _clutter(canvas: Image.Image, rng: random.Random, size: int) -> None:
             pen.ellipse([x - r, y - r, x + r, y + r], fill=(*ink[:3], 60))
 
 
-def _group(rng: random.Random, things: list[Thing], open_share: float = 0.1) -> Group:
+def _group(rng: random.Random, things: list[Thing]) -> Group:
     """A group named after an object of the scene; sometimes one that may be empty."""
     thing = rng.choice(things)
-    if rng.random() < open_share:
+    if rng.random() < 0.1:
         thing = Thing(
             rng.choice(SIZES),
             rng.choice(sorted(COLORS)),
@@ -201,19 +199,23 @@ def caption(things: list[Thing]) -> str:
     return f"From left to right: {', '.join(_listed(things, []))}."
 
 
-def looking_for(things: list[Thing], groups: list[Group]) -> str:
+def looking_for(things: list[Thing], groups: list[Group], counts: Callable[[Thing], bool]) -> str:
     """The same, saying of every object whether it belongs to each of the groups, and why.
 
     The object's attributes that matter are said again, up to the first that does not fit: each
-    word is then a copy or the comparison of two words. A small model learns that, where it does
-    not learn to pick the members out of a finished list, nor to judge in one word.
+    word is then a copy or the comparison of two words. Whether it counts follows, and how many do
+    so far. A small model learns that, where it does not learn to pick the members out of a
+    finished list, nor to judge in one word.
     """
-    return _found_among(groups, _listed(things, groups)) if groups else caption(things)
-
-
-def _found_among(groups: list[Group], listed: list[str]) -> str:
+    if not groups:
+        return caption(things)
     sought = ", then ".join(group.words() for group in groups)
-    return f"Find {sought}, from left to right: {', '.join(listed)}."
+    told, number = list[str](), 0
+    for thing, listed in zip(things, _listed(things, groups), strict=True):
+        inside = counts(thing)
+        number += inside
+        told.append(f"{listed}: {'in' if inside else 'out'} {number}")
+    return f"Find {sought}, from left to right: {', '.join(told)}."
 
 
 def _listed(things: list[Thing], groups: list[Group]) -> list[str]:
@@ -234,113 +236,78 @@ def _judged(thing: Thing, group: Group) -> str:
     return " ".join([*said, "yes"])
 
 
-def _found(
-    things: list[tuple[int, Thing]], group: Group, asking: str
-) -> tuple[list[tuple[int, Thing]], str]:
-    """The members of a group, and the sentence that counts them.
+class Asked(NamedTuple):
+    """A question, and how its answer is found.
 
-    The sentence begins with the question's own words, ``asking``: a small model learns to repeat
+    The sentences of ``rest`` begin with the question's own words: a small model learns to repeat
     long before it learns to rephrase.
     """
-    members = [(i, t) for i, t in things if t in group]
-    where = ", ".join(str(i) for i, _ in members) or "none"
-    return members, f"{asking} {group.words()}: {where}, so {len(members)}."
-
-
-def tallied(things: list[Thing], groups: list[Group], counts: Callable[[Thing], bool]) -> str:
-    """What :func:`looking_for` says, and of each object whether it counts, and how many so far.
-
-    The next base learns this: of a finished list of judgements, above all for a second group, a
-    small model overlooks members that it has judged rightly.
-    """
-    if not groups:
-        return caption(things)
-    told, number = list[str](), 0
-    for thing, listed in zip(things, _listed(things, groups), strict=True):
-        inside = counts(thing)
-        number += inside
-        told.append(f"{listed}: {'in' if inside else 'out'} {number}")
-    return _found_among(groups, told)
-
-
-class Asked(NamedTuple):
-    """A question, and how its answer is found."""
 
     question: str
     answer: int
     groups: list[Group]  # what must be looked for
-    steps: list[str]  # what follows from a list of judgements
     counts: Callable[[Thing], bool]  # what is tallied
     rest: list[str]  # what follows from the tally
 
 
 def _count(rng: random.Random, things: list[Thing]) -> Asked:
     group = EVERYTHING if rng.random() < 0.15 else _group(rng, things)
-    found, sentence = _found(list(enumerate(things, 1)), group, "How many")
+    found = sum(thing in group for thing in things)
     question = f"How many {group.words()} are there?"
-    tally = [f"How many {group.words()}: {len(found)}."]
-    return Asked(question, len(found), [group], [sentence], lambda t: t in group, tally)
+    rest = [f"How many {group.words()}: {found}."]
+    return Asked(question, found, [group], lambda t: t in group, rest)
 
 
 def _subtract(rng: random.Random, things: list[Thing]) -> Asked:
-    group, total = _group(rng, things), len(things)
-    gone, sentence = _found(list(enumerate(things, 1)), group, "Subtract all")
-    left = total - len(gone)
-    steps = [sentence, f"How many objects are left: {total} - {len(gone)} = {left}."]
+    group = _group(rng, things)
+    left = sum(thing not in group for thing in things)
     question = f"Subtract all {group.words()}. How many objects are left?"
-    tally = [f"How many objects are left: {left}."]
-    return Asked(question, left, [group], steps, lambda t: t not in group, tally)
+    rest = [f"How many objects are left: {left}."]
+    return Asked(question, left, [group], lambda t: t not in group, rest)
 
 
 def _subtract_other(rng: random.Random, things: list[Thing]) -> Asked:
     """The question asks for one group after another one is gone: what is left must be looked at."""
     group, asked = _group(rng, things), _group(rng, things)
-    numbered = list(enumerate(things, 1))
-    gone, first = _found(numbered, group, "Subtract all")
-    left, second = _found([pair for pair in numbered if pair not in gone], asked, "How many")
-    question = f"Subtract all {group.words()}. How many {asked.words()} are left?"
-    tally = [f"How many {asked.words()} are left: {len(left)}."]
 
     def counts(thing: Thing) -> bool:
         return thing in asked and thing not in group
 
-    return Asked(question, len(left), [group, asked], [first, second], counts, tally)
+    left = sum(map(counts, things))
+    question = f"Subtract all {group.words()}. How many {asked.words()} are left?"
+    rest = [f"How many {asked.words()} are left: {left}."]
+    return Asked(question, left, [group, asked], counts, rest)
 
 
 def _add(rng: random.Random, things: list[Thing]) -> Asked:
     group, more = _group(rng, things), rng.randint(1, 5)
     asked = group if rng.random() < 0.5 else EVERYTHING
-    found, sentence = _found(list(enumerate(things, 1)), asked, "How many")
-    total = len(found) + more
+    found = sum(thing in asked for thing in things)
     added = f"Add {more} {group.words(more)}"
     question = f"{added}. How many {asked.words()} are there?"
-    then = f"{added}: {len(found)} + {more} = {total}."
-    tally = [f"How many {asked.words()}: {len(found)}.", then]
-    return Asked(question, total, [asked], [sentence, then], lambda t: t in asked, tally)
+    rest = [f"How many {asked.words()}: {found}.", f"{added}: {found} + {more} = {found + more}."]
+    return Asked(question, found + more, [asked], lambda t: t in asked, rest)
 
 
 def _two_steps(rng: random.Random, things: list[Thing]) -> Asked:
-    first, second, total = _group(rng, things), _group(rng, things), len(things)
-    numbered = list(enumerate(things, 1))
-    gone, one = _found(numbered, first, "Subtract all")
-    kept = total - len(gone)
-    steps, groups = [one, f"{total} - {len(gone)} = {kept}."], [first]
-    if rng.random() < 0.5:
-        more = rng.randint(1, 5)
-        result, then = kept + more, f"Add {more} {second.words(more)}"
-        steps.append(f"{then}: {kept} + {more} = {result}.")
-        tally = [f"Subtract all {first.words()}: {kept} left.", steps[-1]]
-    else:
-        also, two = _found([p for p in numbered if p not in gone], second, "Subtract all")
-        result, then = kept - len(also), f"Subtract all {second.words()}"
-        steps, groups = [*steps, two, f"{kept} - {len(also)} = {result}."], [first, second]
-        tally = [f"How many objects are left: {result}."]
-    question = f"Subtract all {first.words()}. {then}. How many objects are left?"
+    first, second = _group(rng, things), _group(rng, things)
+    adds = rng.random() < 0.5
+    groups = [first] if adds else [first, second]
 
     def counts(thing: Thing) -> bool:
         return not any(thing in group for group in groups)
 
-    return Asked(question, result, groups, steps, counts, tally)
+    result = sum(map(counts, things))
+    if adds:
+        kept, more = result, rng.randint(1, 5)
+        result, then = kept + more, f"Add {more} {second.words(more)}"
+        told = f"Subtract all {first.words()}: {kept} left."
+        rest = [told, f"{then}: {kept} + {more} = {result}."]
+    else:
+        then = f"Subtract all {second.words()}"
+        rest = [f"How many objects are left: {result}."]
+    question = f"Subtract all {first.words()}. {then}. How many objects are left?"
+    return Asked(question, result, groups, counts, rest)
 
 
 _ASK: dict[str, Callable[[random.Random, list[Thing]], Asked]] = {
@@ -352,26 +319,19 @@ _ASK: dict[str, Callable[[random.Random, list[Thing]], Asked]] = {
 }
 
 
-def ask(
-    rng: random.Random, things: list[Thing], kind: str, *, tally: bool = False
-) -> tuple[str, str, str]:
+def ask(rng: random.Random, things: list[Thing], kind: str) -> tuple[str, str, str]:
     """A question of this kind about a scene: (question, gold answer, chain of thought)."""
     asked = _ASK[kind](rng, things)
     sought = [group for group in asked.groups if group != EVERYTHING]
-    if tally:
-        told = [tallied(things, sought, asked.counts), *asked.rest]
-    else:
-        told = [looking_for(things, sought), *asked.steps]
+    told = [looking_for(things, sought, asked.counts), *asked.rest]
     return asked.question, str(asked.answer), " ".join(told)
 
 
-def pose(
-    rng: random.Random, split: Split, most: int = 6, *, tally: bool = False
-) -> tuple[list[Thing], Problem]:
+def pose(rng: random.Random, split: Split, most: int = 6) -> tuple[list[Thing], Problem]:
     """A scene and a question about it, not yet drawn; ``most`` as for :func:`scene`."""
     things = scene(rng, split, most)
     kind = rng.choices(KINDS, weights=(28, 22, 16, 18, 16))[0]
-    question, answer, cot = ask(rng, things, kind, tally=tally)
+    question, answer, cot = ask(rng, things, kind)
     return things, Problem("", "counting", (), question, answer, cot, kind)
 
 

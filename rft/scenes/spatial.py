@@ -81,7 +81,7 @@ def key(things: Sequence[Thing]) -> str:
 
 
 def cell(tile: tuple[int, int]) -> str:
-    """A tile's name as on a chessboard: a1 is in front at the left."""
+    """A tile's name as on a chessboard: a1 is in front at the left, where grid.cell has it behind."""
     return f"{'abcd'[tile[0]]}{tile[1] + 1}"
 
 
@@ -295,32 +295,15 @@ def derive(told: Story) -> str:
     """The chain of thought: both images read, then each object followed from one to the other.
 
     A tile is named as on a chessboard: columns a to d from the left, rows 1 to 4 from the front.
-    As in the counting scenes, each word is a copy or the comparison of two words. An object's
-    entry in the question is copied to the letter: a small model that was to begin with its look
-    in the order of the lists read both boards and took its objects at random from them.
-    """
-    steps = [look(told.before, told.after, told.view)]
-    for i, (was, now) in enumerate(zip(told.before, told.after, strict=True)):
-        own = [call for call in told.calls if call.object == str(i)]
-        result = written(own) or "no change"
-        steps.append(
-            f"{entry(i, was)}: {was.name}: {cell(was.tile)}, "
-            f"then {cell(now.tile)} {now.name}: {result}."
-        )
-    return " ".join(steps)
-
-
-def paired(told: Story) -> str:
-    """The chain of thought that the next base learns: of each object every attribute, then and now.
-
-    An object that changes in two ways was often given one change, though both its looks were
-    read rightly: all its attributes were to be compared at once. Here each stands beside what it
-    became, and a call follows where the two differ.
+    As in the counting scenes, each word is a copy or the comparison of two words: an object's
+    entry in the question is copied to the letter, each of its attributes stands beside what it
+    became, and a call follows where the two differ. A small model that was to compare all
+    attributes at once gave one change to objects that had two.
     """
     steps = [look(told.before, told.after, told.view)]
     for i, (was, now) in enumerate(zip(told.before, told.after, strict=True)):
         calls = {c.function: c for c in told.calls if c.object == str(i)}
-        told_of = []
+        followed = []
         for function in FUNCTIONS:
             name = function.removeprefix("change_")
             then, since = (
@@ -328,9 +311,9 @@ def paired(told: Story) -> str:
                 for thing in (was, now)
             )
             call = f", {written([calls[function]])}" if function in calls else ""
-            told_of.append(f"{then} {since}{call}")
+            followed.append(f"{then} {since}{call}")
         places = f"{cell(was.tile)}, then {cell(now.tile)}"
-        steps.append(f"{entry(i, was)}: {was.name}: {places}: {'; '.join(told_of)}.")
+        steps.append(f"{entry(i, was)}: {was.name}: {places}: {'; '.join(followed)}.")
     return " ".join(steps)
 
 
