@@ -64,7 +64,10 @@ def test_a_blind_vote_survives_a_reload(visit: Visit, studio: Served) -> None:
     (record,) = (studio.home.parent / "compared").iterdir()
     shot = str(page.locator(".asked .shot img").get_attribute("src"))
     assert page.request.get(f"{studio.url}{shot}").ok and record.stem in shot
-    (studio.runs / ".device.lock").touch()
+    studio.runs.mkdir(exist_ok=True)
+    for name in ("shown.txt", ".device.lock"):
+        (studio.runs / name).write_text("…")
+    assert page.request.get(f"{studio.url}gradio_api/file={studio.runs / 'shown.txt'}").ok
     hidden = (record, studio.home.parent / "votes.jsonl", Path(shot).parent / "chat.json")
     for file in (*hidden, studio.runs / ".device.lock"):
         address = f"gradio_api/file={str(file).removeprefix('gradio_api/file=')}"
