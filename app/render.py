@@ -88,6 +88,8 @@ def body(
         parts.append(f'<p class="trouble" role="alert">{plain(said.note)}</p>')
     elif said.end in ends:
         parts.append(f'<p class="end">{ends[said.end]}</p>')
+    elif not busy and not said.text.strip():
+        parts.append('<p class="end">It ended its reply without a word.</p>')
     return "".join(parts)
 
 

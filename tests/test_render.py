@@ -157,6 +157,12 @@ def test_calls_are_listed_while_they_are_written(text: str, rows: int) -> None:
         assert render.answer(said(whole, end="waiting"), 0).count("<li>") == rows
 
 
+def test_a_reply_of_nothing_is_told() -> None:
+    assert "without a word" in render.body(Said("", "eos", tokens=1), "a", None, {})
+    assert "without a word" not in render.body(Said("7", "eos", tokens=2), "a", None, {})
+    assert "without a word" not in render.body(Said("", "waiting"), "a", None, {})
+
+
 def test_numbers_stand_under_a_reply_with_their_units() -> None:
     html = render.answer(said("<answer>5</answer>"), 0)
     assert "12 tokens" in html and "11 tok/s" in html and "TTFT</abbr> 0.50 s" in html
