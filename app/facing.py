@@ -11,7 +11,7 @@ import gradio as gr
 
 from app import asking, beside, blind, examples, onset, picker, scoreboard, votes
 from app.asking import part
-from app.comparison import MOST_SAMPLES, STRANGERS_SAMPLES, Comparisons
+from app.comparison import Comparisons
 from app.contenders import FEWEST, MOST, chosen
 from app.conversation import Conversation
 from app.gallery import served
@@ -83,11 +83,8 @@ def lay_out(session: gr.BrowserState, wires: onset.Wires, host: Host) -> Page:
             )
             gold = gr.Textbox(label="Gold answer", placeholder="if known", elem_id="c-gold")
             seed = gr.Number(0, label="Seed", precision=0, elem_id="c-seed")
-            most = STRANGERS_SAMPLES if host.public else MOST_SAMPLES
             # Their limits are told by who reads them: Gradio's refusals name no field.
-            samples = gr.Number(
-                1, label=f"Samples each (1 to {most})", precision=0, elem_id="c-samples"
-            )
+            samples = gr.Number(1, label="Samples each", precision=0, elem_id="c-samples")
             temperature = gr.Number(
                 HOT, label="Temperature", step=0.1, visible=False, elem_id="c-temperature"
             )
