@@ -7,6 +7,7 @@ visitor compares and the last comparison's name; what was said lies in its file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -52,7 +53,7 @@ def join(page: Page, others: Sequence[gr.Tab]) -> None:
 
 def _wire(page: Page, all: Comparisons) -> None:
     """Everything that ends in replies: the question is taken, then answered; and stopping it."""
-    session = page.session
+    session, terms = page.session, partial(_terms, all.most_samples)
 
     @told
     def ask(
@@ -70,7 +71,7 @@ def _wire(page: Page, all: Comparisons) -> None:
             raise InputError("Add the image that the question is about, or choose Free.")
         cards = chosen(all.room, kept, task_of(task))
         words = message["text"], files, task_of(task), gold, kind
-        made = all.ask(cards, *words, terms=_terms(all.most_samples, *settings), owner=owner(tab))
+        made = all.ask(cards, *words, terms=terms(*settings), owner=owner(tab))
         return *begun({**kept, "task": task}, made), emptied(), ""
 
     @told
@@ -80,9 +81,7 @@ def _wire(page: Page, all: Comparisons) -> None:
         all.free(kept.get("last"))
         problem = examples.example(event.key).problem
         cards = chosen(all.room, kept, problem.task)
-        made = all.ask_problem(
-            cards, problem, terms=_terms(all.most_samples, *settings), owner=owner(tab)
-        )
+        made = all.ask_problem(cards, problem, terms=terms(*settings), owner=owner(tab))
         kept = {**kept, "task": problem.task}
         return *begun(kept, made), waiting(), problem.task, facing.line(all, kept)
 
@@ -90,7 +89,7 @@ def _wire(page: Page, all: Comparisons) -> None:
     def ask_again(tab: gr.Request, kept: dict[str, Any], task: str, *settings: Any) -> Any:
         all.free(kept.get("last"))
         cards, last = chosen(all.room, kept, task_of(task)), all.open(kept.get("last"))
-        made = all.again(cards, last, terms=_terms(all.most_samples, *settings), owner=owner(tab))
+        made = all.again(cards, last, terms=terms(*settings), owner=owner(tab))
         return *begun(kept, made), waiting()
 
     def begun(kept: dict[str, Any], made: Conversation) -> Any:

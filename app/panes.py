@@ -76,7 +76,7 @@ def _after(run: Run) -> str:
     try:
         measure = run.config.measure
         found = compare(before, after, measure)
-        return result.card(before, after, found, measure, chosen=(run.folder / "best").is_dir())
+        return result.card(before, after, found, measure, chosen=run.config.chooses)
     except InputError as error:
         return steps.fault(error)
 

@@ -25,7 +25,7 @@ from app.watch import digest
 from rft import contest
 from rft.errors import InputError
 from rft.images import open_image
-from rft.match import Match, create, matches
+from rft.match import GONE, Match, create, matches
 from rft.problemset import MOST, ProblemSet, from_folder
 from rft.run import ROOT
 from rft.runs import delete
@@ -90,7 +90,7 @@ class Sittings:
         view = View.of(kept)
         match = sets.chosen(self.there(), view)
         if match is None:
-            return cases.gone("That evaluation is no longer there: choose one of the list.")
+            return cases.gone(GONE)
         sheet = sets.sheet(match, view.measure)
         wanted = [row.number for row in view.rows(sheet)]
         row = next((row for row in sheet.rows if row.number == number), None)
@@ -200,7 +200,7 @@ class Sittings:
         """The comparison of this id, to be changed or kept."""
         match = next((match for match in self.there() if match.id == id), None)
         if match is None:
-            raise InputError("That evaluation is no longer there: choose one of the list.")
+            raise InputError(GONE)
         return match
 
 

@@ -90,8 +90,7 @@ class Config:
     eval_every: int = 10
     """Steps between measurements on the held-out problems; 0 never measures."""
     keep_best: bool = False
-    """Finish with the checkpoint that was best on the held-out problems, not the last. Its accuracy
-    on them is then flattered, as it was chosen by it."""
+    """Finish with the checkpoint that was best on the held-out problems, not the last."""
     save_steps: int = 10
     """Steps between checkpoints, from which a killed run resumes."""
     seed: int = 0
@@ -201,6 +200,11 @@ class Config:
     def measure(self) -> Measure:
         """What counts as right of what it trains: ANS-SFT teaches bare answers, without a tag."""
         return "lenient" if self.method == "ans-sft" else "strict"
+
+    @property
+    def chooses(self) -> bool:
+        """Whether what is finished was chosen by held-out accuracy, which that then flatters."""
+        return self.keep_best and 0 < self.eval_every <= self.total_steps
 
     @property
     def total_steps(self) -> int:

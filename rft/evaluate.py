@@ -1,7 +1,8 @@
 """Accuracy of a checkpoint on a task: strict and lenient, with intervals, per question kind.
 
 Strict is right inside ``<answer>``, as GRPO is rewarded on counting and structure; calls must be
-right as a whole, in any spelling. Lenient is right anyhow: a bare answer counts. Knows policies and problems; writes nothing. rft.exam keeps what is answered.
+right as a whole, in any spelling. Lenient is right anyhow: a bare answer counts. Knows policies
+and problems; writes nothing. rft.exam keeps what is answered.
 """
 
 from __future__ import annotations

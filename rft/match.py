@@ -30,6 +30,7 @@ from rft.work import Work
 from rft.zoo import Card
 
 FEWEST, MOST = 1, 4  #: checkpoints
+GONE = "That evaluation is no longer there: choose one of the list."
 _CHOICE = "match.json"
 
 
@@ -194,7 +195,7 @@ def find(root: Path, id: object) -> Match:
     for match in matches(root):
         if match.id == id:
             return match
-    raise InputError("That evaluation is no longer there: choose one of the list.")
+    raise InputError(GONE)
 
 
 def _pane(card: Card, task: TaskName) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def _accuracy(facts: Facts) -> str:
     except InputError:
         return text
     text += f"\n\nThe same problems before and after: {inline(found.sentence)}"
-    if facts.config.keep_best:
+    if facts.config.chooses:
         text += " The checkpoint was chosen as the best on some of them, which flatters it."
     for title, gained in (("Turned right", True), ("Turned wrong", False)):
         for flip in [f for f in found.flips if f.gained == gained][:_FLIPS]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import GenerationConfig, PreTrainedModel, StoppingCriteriaList
+from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rft import decoding as steps
@@ -205,7 +205,7 @@ class Policy:
         conversations: Sequence[Sequence[Turn]],
         decoding: Decoding,
         stopped: Callable[[], bool],
-        criteria: Sequence[steps.OnToken] = (),
+        criteria: Sequence[StoppingCriteria] = (),
         seeds: Sequence[int] | None = None,
     ) -> torch.Tensor:
         """Completion ids [B, T_new]; raises _Stopped within one layer once ``stopped()``."""
@@ -213,7 +213,8 @@ class Policy:
         inputs = {name: value.to(self.device) for name, value in inputs.items()}
         length = inputs["input_ids"].shape[1]
         lengths_B = inputs["attention_mask"].sum(1)
-        filled = steps.Filled(lengths_B, self._context)
+        if len(conversations) > 1:  # alone, max_new_tokens is the same limit
+            criteria = [*criteria, steps.Filled(lengths_B, self._context)]
 
         def guard(*_: Any) -> None:
             if stopped():
@@ -231,7 +232,7 @@ class Policy:
                     decoding, self._context - int(lengths_B.min()), self._ends, self._pad
                 ),
                 logits_processor=steps.processors(decoding, self.device, seeds),
-                stopping_criteria=StoppingCriteriaList([*criteria, filled]),
+                stopping_criteria=StoppingCriteriaList(criteria),
             )
         finally:
             for hook in hooks:

@@ -31,7 +31,8 @@ from rft.types import Decoding, TaskName, Turn
 
 SHORT = Decoding(seed=0, max_new_tokens=24)
 LONG = Decoding(seed=0, max_new_tokens=2000)
-TURNS = (Turn("user", "How many?"),)
+PROBLEM = example("counting-id").problem
+TURNS = (Turn("user", PROBLEM.question, PROBLEM.images),)
 NO_IMAGES = Gallery(str, lambda _: None)
 
 
@@ -128,7 +129,7 @@ def test_one_that_fails_lets_the_other_finish(them: Comparisons, tmp_path: Path)
     parts = [Part(gone, TURNS), Part(good, TURNS)]
     *_, last = abreast(them.room.engine, parts, SHORT, threading.Event())
     assert last[0].end == "error" and "gone is missing" in last[0].note
-    assert last[1].end in ("eos", "length") and last[1].tokens
+    assert last[1].end in ("eos", "length") and last[1].text
 
 
 def test_one_that_cannot_be_asked_says_why_in_its_pane(them: Comparisons) -> None:
@@ -142,11 +143,12 @@ def test_one_that_goes_before_its_turn_says_so_and_the_other_answers(
     them: Comparisons, tiny: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(tiny, tmp_path / "copy")
-    made = them.ask([zoo.card_for(str(copy)), them.room.card("tiny-base")], "How many?", [], None)
+    cards = [zoo.card_for(str(copy)), them.room.card("tiny-base")]
+    made = them.ask_problem(cards, PROBLEM)
     shutil.rmtree(copy)
     first, second = whole(them, made).exchanges
     assert first.said.end == "error" and "copy" in first.said.note
-    assert second.said.end in ("eos", "length") and second.said.tokens
+    assert second.said.end in ("eos", "length") and second.said.text
 
 
 def test_a_bug_in_one_surfaces_when_the_others_have_ended(
@@ -191,7 +193,7 @@ def test_who_goes_away_stops_it_and_what_came_is_kept(them: Comparisons, endless
 
 
 def test_a_full_disk_ends_no_reply(them: Comparisons, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = them.ask(pair(them), "How many?", [], None)
+    made = them.ask_problem(pair(them), PROBLEM)
 
     def full(*_: object) -> None:
         raise DiskError("The disk is full.")
@@ -201,7 +203,7 @@ def test_a_full_disk_ends_no_reply(them: Comparisons, monkeypatch: pytest.Monkey
     with pytest.raises(DiskError):
         for now in them.write(made.id, SHORT):
             shown.append(now)
-    assert set(ends(shown[-1])) <= {"eos", "length"}
+    assert set(ends(shown[-1])) <= {"eos", "length"} and all(texts(shown[-1]))
     assert not them.room.desk.busy(made.id)
 
 

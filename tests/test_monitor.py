@@ -139,6 +139,8 @@ def test_before_and_after_are_two_numbers_with_intervals_and_flips() -> None:
     assert "5 to 70%" in html  # Wilson, 1 of 4
     assert "flatters" in card(before, after, compare(before, after), chosen=True)
     assert "flatters" not in html
+    best = Config("tiny-base", "grpo", steps=10, eval_every=10, keep_best=True)
+    assert best.chooses and not replace(best, eval_every=11).chooses
 
 
 def test_bare_answers_count_where_no_tag_is_taught() -> None:
