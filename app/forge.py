@@ -56,8 +56,9 @@ def wire_draft(page: Page) -> None:
         return [gr.update(value=config.samples, maximum=max(128, config.samples)),
                 *recipes.shown(config)]  # fmt: skip
 
-    def of_task(task: Any) -> list[Any]:
-        return [gr.Dropdown(intake.splits_of(task), value="train"), recipes.rewards_of(task)]
+    def of_task(task: Any, name: str) -> list[Any]:
+        splits = gr.Dropdown(intake.splits_of(task), value="train")
+        return [splits, *recipes.of_task(presets.preset(name), task)]
 
     def make(kept: Any, title: str, *draft: Any, here: bool) -> Run:
         page.owned()
@@ -87,7 +88,10 @@ def wire_draft(page: Page) -> None:
     answered = [wires.view, page.title, *page.drawn, wires.seen]
     page.start.click(begin, asked, answered, **ACTING)
     page.prepare.click(prepare, asked, answered, **ACTING)
-    data.task.input(of_task, [data.task], [data.split, recipe.control("rewards")], **PRIVATE)
+    data.task.input(
+        of_task, [data.task, recipe.preset],
+        [data.split, *(recipe.control(field.name) for field in recipes.OF_TASK)], **PRIVATE,
+    )  # fmt: skip
     recipe.preset.input(
         told(preset), [recipe.preset, data.task, recipe.method], [data.k, *recipe.inputs],
         **ACTING,

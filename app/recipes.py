@@ -16,7 +16,6 @@ import gradio as gr
 from rft.config import Config, Method
 from rft.errors import InputError
 from rft.presets import Preset, apply, describe, presets
-from rft.tasks import TASKS
 from rft.types import TaskName
 
 METHODS: dict[Method, str] = {
@@ -170,10 +169,19 @@ def recipe(first: Preset, checkpoints: Sequence[tuple[str, str]]) -> Recipe:
     return Recipe(preset, checkpoint, method, told, (*main, *rest))
 
 
-def rewards_of(task: TaskName) -> str:
-    """The rewards that a task's released checkpoints were trained with, as the control has them."""
-    weights = [(name, weight) for name, weight in TASKS[task].rubric.weights if weight]
-    return str(next(f for f in FIELDS if f.name == "rewards").shown(weights))
+#: What of a preset is a task's own: its rewards, and what some preset has otherwise for some task.
+OF_TASK = tuple(
+    field
+    for field in FIELDS
+    if field.name == "rewards"
+    or any(field.name in own for preset in presets() for own in preset.of.values())
+)
+
+
+def of_task(preset: Preset, task: TaskName) -> list[Any]:
+    """What the controls of OF_TASK are told when another task is chosen."""
+    values = asdict(apply(preset, task=task))
+    return [field.update(values[field.name]) for field in OF_TASK]
 
 
 def note(method: Method) -> str:

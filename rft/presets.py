@@ -26,6 +26,7 @@ from rft.tasks import TASKS
 PRESETS = ROOT / "assets" / "presets.toml"
 #: Parameters of a checkpoint for which presets name the GPU memory they need: Qwen2-VL 2B.
 _WEIGHED_FOR = 2.21e9
+_FIELDS = frozenset(field.name for field in fields(Config))
 #: Below so many parameters the CPU is fast enough whatever the machine has.
 _TINY = 1e8
 
@@ -35,6 +36,7 @@ class Preset:
     """Fields of a config that go together. ``fits`` says what they need.
 
     ``gpu_bytes``: GPU memory that a 2B checkpoint takes with it; 0 for one that needs no GPU.
+    ``of``: the fields that are others for a task.
     """
 
     id: str
@@ -43,6 +45,7 @@ class Preset:
     fits: str
     gpu_bytes: int
     fields: Mapping[str, Any]
+    of: Mapping[str, Mapping[str, Any]]
 
 
 def presets(file: Path = PRESETS) -> list[Preset]:
@@ -70,7 +73,8 @@ def apply(preset: Preset, **changes: Any) -> Config:
 
     Rewards are those that the task's released checkpoints were trained with.
     """
-    given = {"method": "grpo", "task": "counting", **preset.fields, **changes}
+    task = changes.get("task", "counting")
+    given = {"method": "grpo", "task": task, **preset.fields, **preset.of.get(task, {}), **changes}
     if "rewards" not in given and given["task"] in TASKS:
         released = TASKS[given["task"]].rubric.weights
         given["rewards"] = [[name, weight] for name, weight in released if weight]
@@ -120,8 +124,10 @@ def describe() -> dict[str, str]:
 
 
 def _preset(entry: dict[str, Any]) -> Preset:
-    held = dict(entry["fields"])
-    if unknown := set(held) - {f.name for f in fields(Config)}:
+    held, of = dict(entry["fields"]), dict(entry.get("of", {}))
+    if unknown := {*held, *(name for own in of.values() for name in own)} - _FIELDS:
         raise KeyError(f"{entry['id']} has an unknown field {min(unknown)}")
+    if strange := of.keys() - TASKS.keys():
+        raise KeyError(f"{entry['id']} names an unknown task {min(strange)}")
     id, title, line, fits = (str(entry[name]) for name in ("id", "title", "line", "fits"))
-    return Preset(id, title, line, fits, int(entry["gpu_gb"] * 1e9), held)
+    return Preset(id, title, line, fits, int(entry["gpu_gb"] * 1e9), held, of)

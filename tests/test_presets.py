@@ -7,13 +7,17 @@ from typing import get_args
 
 import pytest
 
+from rft import tiny
 from rft.cards import Card
 from rft.config import Config, Method
+from rft.dataset import bundled
 from rft.errors import InputError
 from rft.machine import Memory
 from rft.presets import apply, default_for, describe, preset, presets
-from rft.tasks import TASKS
+from rft.tasks import TASKS, completion_of
 from rft.zoo import card_for
+
+TOKENIZER = tiny.tokenizer()
 
 
 @pytest.mark.parametrize("id", [p.id for p in presets()])
@@ -38,6 +42,16 @@ def test_presets_are_told_apart_and_the_paper_is_the_papers():
     assert paper.rank == 0 and paper.sft_learning_rate == 1e-5
 
 
+def test_a_task_has_its_own_fields_and_changes_win_over_them():
+    few = preset("few-shot-cpu")
+    longest = {task: apply(few, task=task).max_new_tokens for task in TASKS}
+    assert longest == {"counting": 192, "structure": 192, "spatial": 352}
+    assert apply(few, task="spatial", max_new_tokens=8).max_new_tokens == 8
+    for task, tokens in longest.items():  # no chain of thought of a gold answer would be cut
+        for problem in bundled(task, "train", 64, 0, 0).train:
+            assert len(TOKENIZER(completion_of(problem))["input_ids"]) < tokens
+
+
 def test_changes_win_and_are_checked():
     few = preset("few-shot-cpu")
     own = apply(few, method="cot-sft", samples=16, rewards=[["format", 1]])
@@ -51,7 +65,16 @@ def test_changes_win_and_are_checked():
 
 def test_a_broken_file_is_named(tmp_path):
     file = tmp_path / "presets.toml"
-    for text in ("[[preset]", "[[preset]]\nid = 'a'", "preset = 3"):
+    whole = (
+        "[[preset]]\nid='a'\ntitle='A'\nline='L.'\nfits='F.'\ngpu_gb=0\n[preset.fields]\nsteps=3\n"
+    )
+    file.write_text(whole + "[preset.of.spatial]\nsteps=4\n")
+    (read,) = presets(file)
+    assert read.fields == {"steps": 3} and read.of == {"spatial": {"steps": 4}}
+    for text in (
+        "[[preset]", "[[preset]]\nid = 'a'", "preset = 3",
+        whole + "[preset.of.driving]\nsteps=4\n", whole + "[preset.of.spatial]\nstips=4\n",
+    ):  # fmt: skip
         file.write_text(text)
         with pytest.raises(InputError, match=r"presets.toml"):
             presets(file)

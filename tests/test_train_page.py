@@ -201,6 +201,18 @@ def test_what_cannot_work_is_said_before_the_start(visit: Visit, studio: Served)
     expect(page.locator("#summary .trouble")).to_be_visible()  # it does not fit this machine
 
 
+def test_another_task_brings_its_own_rewards_and_lengths(visit: Visit) -> None:
+    page = visit()
+    page.get_by_role("button", name="Everything else").click()
+    longest, rewards = (page.locator(f"#r-{name}") for name in ("max_new_tokens", "rewards"))
+    expect(longest.locator("input")).to_have_value("192")
+    page.locator("#of-task").get_by_label("Spatial").click()
+    expect(longest.locator("input")).to_have_value("352")
+    expect(rewards.locator("input, textarea")).to_have_value("function_full 1, format 1")
+    page.locator("#of-task").get_by_label("Counting").click()
+    expect(longest.locator("input")).to_have_value("192")
+
+
 def test_what_is_tried_first_tells_what_completions_earn(visit: Visit) -> None:
     page = visit()
     page.locator("#run-title").locator("input, textarea").fill("Tried first")
