@@ -185,8 +185,13 @@ def inspect(folder: Path) -> Facts:
     )
 
 
+#: In the names of what an adapter lays beside its base.
+_ADDED = (".lora_A.", ".lora_B.", ".trainable_tokens_delta")
+
+
 def _adds(config: dict[str, Any], names: list[str]) -> bool:
-    """Whether an adapter is LoRA in its plain form: new factors beside weights left as they are.
+    """Whether an adapter is LoRA in its plain form: new factors beside weights left as they are,
+    and new embeddings of some tokens in their place.
 
     Trained biases, whole modules, magnitudes (DoRA) and starts like PiSSA's, which change the
     base when they are loaded, are not.
@@ -194,14 +199,14 @@ def _adds(config: dict[str, Any], names: list[str]) -> bool:
     plain = config.get("peft_type") == "LORA" and config.get("bias", "none") == "none"
     start = config.get("init_lora_weights", True)
     odd = (
-        "layer_replication", "modules_to_save", "target_parameters", "trainable_token_indices",
-        "use_dora", "use_qalora", "alora_invocation_tokens",
+        "layer_replication", "modules_to_save", "target_parameters", "use_dora", "use_qalora",
+        "alora_invocation_tokens",
     )  # fmt: skip
     return (
         plain
         and (isinstance(start, bool) or start == "gaussian")
         and not any(config.get(name) for name in odd)
-        and all(".lora_A." in name or ".lora_B." in name for name in names)
+        and all(any(part in name for part in _ADDED) for name in names)
     )
 
 

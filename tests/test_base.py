@@ -30,9 +30,12 @@ SAMPLED = Decoding(temperature=1, seed=3, max_new_tokens=40)
 
 @pytest.fixture(scope="module")
 def folders(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A base and three adapters of it that say other things."""
+    """A base and three adapters of it that say other things, one with embeddings of its own."""
     root = tmp_path_factory.mktemp("adapters")
-    return [tiny, *(adapter_of(tiny, root / name, seed) for seed, name in enumerate("abc"))]
+    own: list[dict[str, object]] = [{}, {}, {"trainable_token_indices": [959, 961]}]
+    made = [adapter_of(tiny, root / f"{seed}", seed, **options) for seed, options in enumerate(own)]
+    assert any("tokens_delta" in name for name in load_file(made[2] / "adapter_model.safetensors"))
+    return [tiny, *made]
 
 
 @pytest.fixture
