@@ -29,7 +29,7 @@ from rft.zoo import Card
 _ENDS = {
     "stop": "Stopped. What was written so far is kept.",
     "length": "Cut off at the token limit.",
-    "lost": "Interrupted. Ask again to compare.",
+    "lost": "Interrupted: the page was closed or loaded anew. Ask again to compare.",
 }
 _VOTED = '<p class="voted">Your vote</p>'
 #: What a vote for none of them is called.
@@ -183,6 +183,7 @@ def _among(
     answers, task = {card: reply.final for card, reply in settled.items()}, _task(made)
     words = dict(zip(answers, standing(list(answers.values()), task), strict=True))
     told = {card: word for card, word in words.items() if answers[card].strip()}
+    told = told if len(told) > 1 else {}  # with nobody to differ from
     marked = dict(zip(answers, odd(tuple(settled.values()), task), strict=True))
     return _Among(made, gallery, verdicts, answers, told, marked)
 

@@ -45,15 +45,14 @@ def ballot(eligible: Sequence[int]) -> str:
     )
 
 
-def tally(pairs: Sequence[Pair]) -> str:
+def tally(pairs: Sequence[Pair], votes: int) -> str:
     """The votes of all visitors, a row for each pair; "" where there are none yet."""
     if not pairs:
         return ""
     rows = "".join(map(_row, pairs))
-    total = sum(pair.votes for pair in pairs)
     return (
         '<details class="tally" data-fold="tally"><summary>Blind votes'
-        f"<span>{total} in {_count(len(pairs), 'pair')}</span></summary>"
+        f"<span>{_count(votes, 'vote')}, {_count(len(pairs), 'pair')}</span></summary>"
         '<div class="sheet"><table><thead><tr><th scope="col">Checkpoint</th>'
         '<th scope="col">against</th><th scope="col">Wins</th><th scope="col">Losses</th>'
         '<th scope="col">Ties</th><th scope="col">All bad</th>'

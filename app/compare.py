@@ -18,7 +18,7 @@ from app.comparison import Comparisons
 from app.contenders import chosen
 from app.conversation import Conversation, Terms
 from app.drafts import Drafts
-from app.facing import HOT, Page, draw, session, task_kept
+from app.facing import HOT, Page, current, draw, session, task_kept
 from app.faults import told
 from app.markup import plain
 from app.panel import LARGEST_SEED, PAPER, asked_for, task_of
@@ -103,7 +103,14 @@ def _wire(page: Page, all: Comparisons) -> None:
             for made in all.write(kept.get("last"), owner=owner(tab)):
                 yield draw(all, kept, made, cards)
         except DiskError as error:  # what was said stays on the page, though it could not be kept
-            gr.Warning(plain(str(error)))
+            gr.Warning(plain(str(error)), duration=None)
+
+    def settle(kept: dict[str, Any]) -> Any:
+        """When all is said: the task may have been changed meanwhile, by what the browser keeps."""
+        made = all.open(kept.get("last"))
+        if made.last is None or made.last.ask.task == task_kept(kept):
+            return gr.skip(), gr.skip(), idle()
+        return *draw(all, kept, current(all, kept)), idle()
 
     @told
     def stop(kept: dict[str, Any]) -> Any:
@@ -135,7 +142,7 @@ def _wire(page: Page, all: Comparisons) -> None:
         )
         # Where the queue was full, nobody comes for the place that was held.
         replied.failure(stop, [session], stopped, **AT_ONCE)
-        replied.success(idle, None, [page.composer], **AT_ONCE)
+        replied.success(settle, [session], stopped, **AT_ONCE)
     page.composer.stop(stop, [session], stopped, **AT_ONCE)
 
 

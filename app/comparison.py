@@ -135,6 +135,7 @@ class Comparisons:
         """
         made = self.store.load(id)
         place, unkept = made.id, None
+        end: End = "stop"
         stop = self.room.desk.take(place, owner)
         if stop is None:  # another tab's by now
             yield self.open(id)
@@ -149,12 +150,16 @@ class Comparisons:
                     made = _saying(made, dict(zip(waiting, said, strict=True)))
                     if (ended := sum(one.end != "waiting" for one in said)) > kept:
                         kept, unkept = ended, self._unkept(made)
-                    yield made
+                    try:
+                        yield made
+                    except GeneratorExit:  # its tab was closed, or loaded anew
+                        end = "stop" if stop.is_set() else "lost"
+                        raise
             if unkept is not None:  # what came could be read, though it could not be kept
                 raise unkept
         finally:
             try:
-                if made != (whole := _ended(made, "stop")):
+                if made != (whole := _ended(made, end)):
                     self.store.save(whole)
             finally:
                 self.room.desk.leave(place)

@@ -150,7 +150,10 @@ def line(all: Comparisons, kept: dict[str, Any]) -> str:
 
 def tally(all: Comparisons) -> str:
     """The votes on all comparisons; to strangers, those on checkpoints that they can choose."""
-    return blind.tally(pairs(all))
+    found = pairs(all)
+    told = {id for pair in found for id in (pair.first.id, pair.second.id)}
+    counted = [v for v in all.votes.all() if len(told & {voter.id for voter in v.among}) > 1]
+    return blind.tally(found, len(counted))
 
 
 def pairs(all: Comparisons) -> list[Pair]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from html import escape
 from typing import Any, TypeVar
 
 import gradio as gr
 
 from app.attended import attended
+from app.markup import clean
 from rft.errors import StudioError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -42,4 +44,6 @@ def told(handler: Handler) -> Handler:
 
 
 def _sentence(error: StudioError) -> gr.Error:
-    return gr.Error(str(error), print_exception=False)
+    # Gradio shows it as HTML, and it may quote what a stranger wrote.
+    # It stays until its reader goes on: see page.js.
+    return gr.Error(escape(clean(str(error)), quote=False), duration=None, print_exception=False)

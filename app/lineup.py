@@ -83,7 +83,7 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
         heat = gr.Number(kept.get("temperature", HOT), visible=several)
         ways = (kept.get("seed", 0), kept.get("samples", 1), heat, kept.get("blind") is True)
         drawn = (*drawn, tally(all), line(all, kept))
-        return *drawn, kept.get("task") or "counting", *ways
+        return *drawn, kept.get("task") or "counting", kept.get("n", gr.skip()), *ways
 
     @told
     def follow(kept: dict[str, Any]) -> Iterator[Any]:
@@ -106,7 +106,7 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
     )
     page.shelf.choose(choose, [session], lines, **PRIVATE)
     page.task.input(turn, [session, page.task], [session, page.asked, *lines[1:]], **PRIVATE)
-    for name, component in page.settings.items():
+    for name, component in {**page.settings, "n": page.set.n}.items():
         component.change(
             None, [session, component], [session],
             js=f"(kept, value) => ({{...kept, {name}: value}})", api_visibility="private",
@@ -116,7 +116,8 @@ def wire(page: Page, all: Comparisons, opened: gr.Tab) -> None:
         **AT_ONCE,
     )  # fmt: skip
     replied = [page.asked, page.panes, page.composer]
-    restored = [*replied, page.votes, page.set.line, page.task, *page.settings.values()]
+    restored = [*replied, page.votes, page.set.line, page.task, page.set.n]
+    restored += page.settings.values()
     opened.select(restore, [session], restored, **PRIVATE).then(
         follow, [session], replied, concurrency_limit=None, **PRIVATE
     )

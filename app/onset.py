@@ -146,7 +146,7 @@ def wire(
     def begin(kept: dict[str, Any], task: str, *choice: Any) -> dict[str, Any]:
         made, note = sittings.begin(kept, task_of(task), *choice)
         if note:
-            gr.Info(note)
+            gr.Info(plain(note))
         return {"match": made.id, "o_wanted": "", "o_kind": "", "o_page": 0}
 
     @told

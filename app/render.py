@@ -97,7 +97,8 @@ def facts(said: Said) -> str:
     """How it came: tokens, their speed, the time to the first."""
     parts = []
     if said.tokens:
-        parts.append(f"{'' if said.counted else '≈ '}{said.tokens} tokens")
+        plural = "" if said.tokens == 1 else "s"
+        parts.append(f"{'' if said.counted else '≈ '}{said.tokens} token{plural}")
     if (speed := said.tokens_per_s) is not None:
         parts.append(f"{speed:.0f} tok/s" if speed >= 10 else f"{speed:.1f} tok/s")
     if said.first_s is not None:

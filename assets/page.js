@@ -5,6 +5,8 @@
   if (window.studio) return; // Gradio puts the head into the page a second time
   const folds = new Map(); // what the visitor opened or closed by hand, by fold
   const bases = new WeakMap(); // a running timer: the reading it started from, and when
+  const answering = new WeakSet(); // parts in which several are answering
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
   let pinned = true; // whether the conversation follows its end
   let lastTop = 0;
 
@@ -47,6 +49,9 @@
     }
     if (element.querySelector(".said.waiting .wait")) pinned = true; // just asked
     follow();
+    const busy = Boolean(element.querySelector(".agreement.busy"));
+    if (busy && !answering.has(element)) $("#c-asked")?.scrollIntoView({ behavior: still.matches ? "auto" : "smooth" });
+    answering[busy ? "add" : "delete"](element);
   }
 
   function follow() {
@@ -221,6 +226,29 @@
     lastTop = scroll.scrollTop;
   }, true);
   document.addEventListener("load", (event) => { if (event.target.tagName === "IMG") follow(); }, true);
+
+  /* --- sentences about what went wrong ---------------------------------------------------- */
+
+  // Gradio closes all of them when the first one's time is up. Without times, they stay until the
+  // visitor goes on; who asks the same again is told once.
+  const said = () => [...document.querySelectorAll(".toast-message-item")];
+  let sentences = 0, told = 0; // how many there were, and when the last one came
+  new MutationObserver(() => {
+    const items = said();
+    if (items.length > sentences) told = performance.now();
+    sentences = items.length;
+    const later = new Set();
+    for (const item of items.reverse()) {
+      item.hidden = later.has(item.textContent);
+      later.add(item.textContent);
+    }
+  }).observe(document.body, { childList: true, subtree: true });
+  const goOn = (event) => {
+    if (!sentences || performance.now() - told < 2500 || event.target.closest?.(".toast-wrap")) return;
+    for (const button of document.querySelectorAll("[data-testid='toast-close']")) button.click();
+  };
+  document.addEventListener("pointerdown", goOn, true);
+  document.addEventListener("keydown", (event) => { if (event.key === "Enter") goOn(event); }, true);
 
   /* --- export, theme --------------------------------------------------------------------- */
 

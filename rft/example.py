@@ -7,6 +7,7 @@ could ever be right. This module knows one example at a time.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rft.calls import FUNCTIONS, exact_calls
@@ -16,6 +17,8 @@ from rft.images import open_image
 from rft.records import strip_prompt, thought, unwrap
 from rft.tasks import TASKS, is_choice
 from rft.types import Picture, Problem, TaskName
+
+NAMED = 5  #: rows named in one sentence
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,17 @@ def example_fault(task: TaskName, example: Example) -> str | None:
         except InputError as error:
             return f"has an image that cannot be used: {error}"
     return None
+
+
+def gold_faults(problems: Sequence[Problem]) -> list[str]:
+    """Those whose gold answers no reply could match, by their names; the first few in words."""
+    # Geometry is left out: its rewards compare any text with any text.
+    asked = [problem for problem in problems if problem.task != "structure"]
+    faulty = {p.id: f for p in asked if (f := answer_fault(p.task, p.question, p.answer))}
+    found = [f"{id} {fault}" for id, fault in list(faulty.items())[:NAMED]]
+    if (more := len(faulty) - NAMED) > 0:
+        found.append(f"{more} more rows have such answers: correct them all.")
+    return found
 
 
 def answer_fault(task: TaskName, question: str, answer: str) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from rft.anatomy import Anatomy
 from rft.config import Config
 from rft.dataset import Chosen
-from rft.example import answer_fault
+from rft.example import NAMED, gold_faults
 from rft.machine import Memory
 from rft.tasks import TASKS
 from rft.types import Problem
@@ -23,7 +23,6 @@ from rft.workload import largest, prompt_tokens
 #: Image tokens of a whole picture below which nothing can be read in it, but by the tiny
 #: checkpoints, which have sixteen.
 READABLE = 16
-_NAMED = 5  # rows named in one sentence
 
 
 def check(
@@ -74,13 +73,7 @@ def _rows(config: Config, chosen: Chosen) -> list[str]:
                 f"{_named(silent)} no chain of thought to learn from: add a cot to the row, or "
                 f"choose {instead}."
             )
-    # Geometry is left out: its rewards compare any text with any text.
-    if config.task != "structure":
-        faulty = {p.id: f for p in every if (f := answer_fault(p.task, p.question, p.answer))}
-        found += [f"{id} {fault}" for id, fault in list(faulty.items())[:_NAMED]]
-        if (more := len(faulty) - _NAMED) > 0:
-            found.append(f"{more} more rows have such answers: correct them all.")
-    return found
+    return found + gold_faults(every)
 
 
 def _counts(config: Config, chosen: Chosen, processes: int) -> list[str]:
@@ -160,7 +153,7 @@ def _tokens(config: Config, problems: Sequence[Problem], sizes: Anatomy) -> list
 
 def _named(problems: Sequence[Problem]) -> str:
     """ "a, b and 3 more have"."""
-    names = [p.id for p in problems[:_NAMED]]
+    names = [p.id for p in problems[:NAMED]]
     more = len(problems) - len(names)
     listed = ", ".join(names) + (f" and {more} more" if more else "")
     return f"{listed} {'has' if len(problems) == 1 else 'have'}"

@@ -14,6 +14,7 @@ from typing import Any, cast, get_args
 from rft.data import SEED_STRIDE, load, pick
 from rft.dataset import files_of, named_apart
 from rft.errors import InputError
+from rft.example import gold_faults
 from rft.scenes import SPLIT_NAMES, SPLITS, Split, make
 from rft.types import Problem, TaskName
 
@@ -97,7 +98,7 @@ def from_folder(
     """``n`` problems of a task from somebody's data folder, kinds in proportion.
 
     Without a ``split``, a test split goes before others. InputError names the rows that cannot
-    be used, or the splits there are.
+    be used (no reply could match their gold answers), or the splits there are.
     """
     by_split = files_of(path, task)
     if split is not None and split not in by_split:
@@ -105,5 +106,7 @@ def from_folder(
         raise InputError(f"{path.name} has no split {split!r} of {task}. Those there are: {there}.")
     test = next((other for other in by_split if other != "train"), None)
     problems = load(path, task, split or test or next(iter(by_split), None))
+    if faults := gold_faults(problems):
+        raise InputError(" ".join(faults))
     chosen = named_apart(pick(problems, min(n, len(problems)), seed))
     return ProblemSet(task, "", len(chosen), seed, name or path.resolve().name), chosen

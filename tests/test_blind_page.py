@@ -90,6 +90,7 @@ def test_a_blind_vote_survives_a_reload(visit: Visit, studio: Served) -> None:
     page.reload()
     expect(page.locator(".pane").last.locator(".voted")).to_be_visible(timeout=SLOW_MS)
     assert page.locator(".pane h2").all_inner_texts() == titles
+    expect(page.locator(".tally > summary")).to_contain_text(f"1 vote, {PANES - 1} pairs")
     page.locator(".tally > summary").click()
     pairs = page.locator(".tally tbody tr")
     expect(pairs).to_have_count(PANES - 1)  # the chosen one over every other

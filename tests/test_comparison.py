@@ -188,8 +188,23 @@ def test_who_goes_away_stops_it_and_what_came_is_kept(them: Comparisons, endless
             if grown.exchanges[0].said.tokens > 4:
                 break
     kept = them.open(made.id)
-    assert kept.exchanges[0].said.end == "stop" and kept.exchanges[0].said.text
+    assert kept.exchanges[0].said.end == "lost" and kept.exchanges[0].said.text
     assert "waiting" not in ends(kept) and not them.room.desk.busy(made.id)
+
+
+def test_who_alone_answers_differs_from_nobody(them: Comparisons) -> None:
+    cards = pair(them)
+    ask = Ask("How many?", "How many?", (), "counting")
+    told = [Said("", "eos", card.id, card.title, card.stage) for card in cards]
+
+    def drawn(texts: list[str]) -> str:
+        said = [replace(one, text=text) for one, text in zip(told, texts, strict=True)]
+        made = Conversation("a" * 32, tuple(Exchange(ask, one) for one in said))
+        return beside.panes(cards, made, [None] * 2, MOST, FEWEST, Gallery(str, lambda _: None))
+
+    assert drawn(["5", "6"]).count("Different answer") == 2
+    alone = drawn(["5", ""])
+    assert "Only one of them answers." in alone and "Different answer" not in alone
 
 
 def test_a_full_disk_ends_no_reply(them: Comparisons, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,18 @@ def test_studio_errors_become_sentences_and_bugs_surface() -> None:
         told(fail)(ZeroDivisionError())
 
 
+def test_what_a_sentence_quotes_is_text_where_gradio_shows_html() -> None:
+    @told
+    def fail() -> None:
+        raise InputError("It has “<img src=//x.example/a.png>” & more: leave it.")
+
+    with pytest.raises(gr.Error) as raised:
+        fail()
+    assert (
+        raised.value.message == "It has “&lt;img src=//x.example/a.png&gt;” &amp; more: leave it."
+    )
+
+
 def test_a_stream_that_nobody_comes_back_for_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attended, "GONE_S", 0.2)
     lock = threading.Lock()

@@ -245,6 +245,12 @@ def test_an_uploaded_set_is_copied_and_answered(tmp_path: Path, tiny: Path) -> N
     kept = {**mine, **new}
     assert found == f"5 problems in {files[0].name}"
     assert room.receive(kept, files, None)[1] == files[0].name
+    records = json.loads(files[0].read_text())
+    records[1]["answer"] = "two"
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps(records))
+    with pytest.raises(InputError, match="counting-id-1 has the answer “two”, but counting needs"):
+        room.receive({}, [wrong, *files[1:]], "counting")
     match, _ = room.begin(kept, "counting", OWN, 3, 0, "paper")
     try:
         assert (
