@@ -31,8 +31,11 @@ CPU_RUNTIME, GPU_RUNTIME = 700_000_000, 800_000_000
 SLACK = 1.15
 #: Bytes of a weight in 4 bits, its share of the scales included.
 FOUR_BIT = 0.5625
-#: Tokens and vocabulary of one tile in which TRL computes log-probabilities.
+#: Tokens and vocabulary of one tile in which TRL computes log-probabilities, and bytes of each
+#: element on the way back: logits and their gradient on a GPU, whose kernel turns one into the
+#: other in place; on a CPU eight such numbers, each a tensor of its own, and a mask.
 TILE = 4_096, 32_768
+GPU_TILE, CPU_TILE = 8, 8 * 4 + 1
 
 
 @dataclass(frozen=True)
@@ -137,15 +140,19 @@ def _training_bytes(config: Config, sizes: Anatomy, load: Load, number: int, on_
     tokens = load.micro * (load.prompt + load.completion)
     layer = number * (14.0 * sizes.hidden + 4.0 * sizes.intermediate)
     large = sizes.parameters > CHECKPOINTED
+    logits = float(min(tokens, TILE[0]) * min(sizes.vocabulary, TILE[1]))
+    tile = (GPU_TILE if on_gpu else CPU_TILE) * logits
     if large:
-        kept = tokens * (sizes.layers * 2.0 * number * sizes.hidden + 2 * layer)
+        again = tokens * 2 * layer  # one layer's activations, once they are recomputed
+        # By then a CPU has the tile's memory back; a GPU's allocator keeps it.
+        last = again + tile if on_gpu else max(again, tile)
+        kept = tokens * sizes.layers * 2.0 * number * sizes.hidden + last
     else:
-        kept = tokens * sizes.layers * layer
-    tile = 8.0 * min(tokens, TILE[0]) * min(sizes.vocabulary, TILE[1])
+        kept = tokens * sizes.layers * layer + tile
     seeing = _seeing(sizes, load, number) * (sizes.vision_layers if config.train_vision else 1)
     casts = 2.0 * sizes.blocks if on_gpu and large and not config.rank else 0.0  # autocast's copies
     images = (load.together or load.micro) * _pixels(sizes, load)
-    return kept + tile + load.micro * seeing + casts + images
+    return kept + load.micro * seeing + casts + images
 
 
 def _sentence(

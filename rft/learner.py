@@ -16,7 +16,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils.other import TrainableTokensWrapper
 
-from rft import checkpoint, tiny, tower, zoo
+from rft import checkpoint, machine, tiny, tower, zoo
 from rft.cards import ROOT
 from rft.config import Config
 from rft.errors import CheckpointError
@@ -103,6 +103,8 @@ def load(config: Config, start: Path, weights: Path | None = None) -> Learner:
     large = checkpoint.inspect(start).parameters > CHECKPOINTED
     device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu"
     source = weights if weights is not None and not config.rank else start
+    if large and not cuda:
+        machine.keep_no_holes()
     loaded = load_model(
         source,
         device=device,

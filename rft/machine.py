@@ -5,6 +5,8 @@ Imports no torch; uses it only where it is already loaded.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import os
 import shutil
@@ -20,6 +22,8 @@ import psutil
 COMFORT = 0.5
 #: Up to so many parameters, float32 weights are within what a card promises for bf16 and a margin.
 SMALL = 100_000_000
+#: From so many bytes on, a block is the system's again once it is freed (see mallopt(3)).
+_BLOCK, _M_MMAP_THRESHOLD = 2**20, -3
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,18 @@ def give_back() -> None:
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
+
+
+def keep_no_holes() -> None:
+    """From now on, let large blocks of main memory go back to the system when they are freed.
+
+    glibc would come to keep those below 32 MB for itself, but in the hole of an aligned one, as
+    torch asks for, the next of its size finds no place: where a pass keeps a little of every
+    layer, the rest stays lost between. Costs a small model's many operations time; where there
+    is another libc, it changes nothing.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _BLOCK)
 
 
 def gb(count: int) -> str:

@@ -122,7 +122,8 @@ def _encoded(policy: Policy, turns: Any, text: str) -> tuple[dict[str, Any], lis
 
     inputs = policy.encode([turns], Decoding().max_pixels)
     ids = policy.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-    ids = [*ids, policy.processor.tokenizer.eos_token_id]
+    # What was written in few tokens may be read in more of them.
+    ids = [*ids[:TOKENS], policy.processor.tokenizer.eos_token_id]
     tail = torch.tensor([ids])
     inputs["input_ids"] = torch.cat([inputs["input_ids"], tail], 1)
     for name in ("attention_mask", "mm_token_type_ids"):
@@ -138,8 +139,8 @@ def _logits(policy: Policy, inputs: dict[str, Any], count: int) -> torch.Tensor:
 
     placed = {name: value.to(policy.device) for name, value in inputs.items()}
     with torch.no_grad():
-        logits_1_L_V = policy.model(**placed).logits
-    return logits_1_L_V[0, -count - 1 : -1].float().cpu()
+        logits_1_T_V = policy.model(**placed, logits_to_keep=count + 1).logits
+    return logits_1_T_V[0, :-1].float().cpu()
 
 
 def record(run_folder: Path | str) -> Effect:

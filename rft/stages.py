@@ -17,7 +17,7 @@ import torch
 from accelerate import PartialState
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from rft import checkpoint, evaluate, learner
+from rft import checkpoint, evaluate, learner, machine
 from rft.callbacks import Metrics, Steps, StopTogether
 from rft.config import Config
 from rft.errors import CheckpointError
@@ -69,6 +69,9 @@ class Session:
             ended = final if (name, steps) == stages[-1] else folder / name / "final"
             if not ended.is_dir():
                 self._stage(name, start, weights, ended, done)
+                # A trainer and its callbacks hold each other, and so the model: the collector,
+                # unasked, would come when the next one is in memory too.
+                machine.give_back()
             weights, done = ended, done + steps
         if self.main and self.heldout and not (folder / "after.json").is_file():
             found = self._measure(learner.load(config, start, final), self.heldout, done)

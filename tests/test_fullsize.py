@@ -1,7 +1,7 @@
 """A checkpoint of the true size, from the zoo to Chat, one GRPO step and Compare.
 
 Random weights in the Hub's own layout (see fullsize.py). Needs 5 GB of disk and, on a CPU, some
-14 GB of memory and an hour; a GPU takes minutes.
+15 GB of free memory and, with two cores, ten minutes; a GPU takes few.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -113,8 +114,9 @@ def test_one_grpo_step_and_its_run_beside_its_base(
     assert promised.fits, promised.sentence
     peak = trained(run)
     assert run.state() == "done", run.log_tail(40)
-    print(f"peak {peak / 1e9:.2f} GB, estimated {promised.memory_bytes / 1e9:.2f} GB")
-    assert torch.cuda.is_available() or peak <= promised.memory_bytes
+    if not torch.cuda.is_available():  # else the promise is of the GPU's memory
+        print(f"peak {peak / 1e9:.2f} GB, estimated {promised.memory_bytes / 1e9:.2f} GB")
+        assert peak <= promised.memory_bytes
     monkeypatch.setattr(machine, "COMFORT", 0.0)
     engine = Engine()
     cards = [zoo.card_for(str(folder)), zoo.card_for(str(run.folder))]
@@ -129,12 +131,21 @@ def test_one_grpo_step_and_its_run_beside_its_base(
 
 
 def trained(run: Run) -> int:
-    """Train in a process of its own; the most memory that it held."""
+    """Train in a process of its own; the most main memory that was its own.
+
+    While weights are loaded, the mapped files' pages are resident too, 4 GB of them: the system
+    takes them back as soon as it needs them, so the kernel's own record of the peak, in which
+    they are, says nothing of what a run needs.
+    """
+    peak = 0
     with (run.folder / "log.txt").open("a") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "rft", "train", str(run.folder)],
             cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=log, stderr=log,
         )  # fmt: skip
-    _, status, spent = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return spent.ru_maxrss * 1024
+    while process.poll() is None:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        own = (int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+        peak = max(peak, *own, 0)  # one that has just ended has no such line
+        time.sleep(0.02)
+    return peak * 1024

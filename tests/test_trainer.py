@@ -1,5 +1,6 @@
 """Training as it is started: SFT and GRPO learn, resume alike, stop, and say what is wrong."""
 
+import gc
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from rft import machine, rewards, sft, trainer
 from rft.config import Config
@@ -25,7 +27,7 @@ from rft.order import passes, per_pass
 from rft.run import Run
 from rft.runs import create
 from rft.sft import Reading
-from rft.stages import newest_checkpoint
+from rft.stages import Session, newest_checkpoint
 from rft.trainer import train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -144,6 +146,24 @@ def test_the_two_phases_are_one_run_and_the_best_is_kept(tmp_path: Path) -> None
     assert all("kl" in line for line in run.metrics()[2:])
     adapter = json.loads((run.final / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == "assets/tiny/base"
+
+
+def test_a_stage_lets_go_of_its_model(tmp_path: Path) -> None:
+    """Else the next stage, the measurement after it or the proof would have two in memory."""
+
+    def models() -> int:
+        return sum(issubclass(type(held), PreTrainedModel) for held in gc.get_objects())
+
+    run = made(tmp_path, replace(GRPO, samples=1, batch=1, generations=2, steps=1, eval_every=0), 1)
+    gc.collect()
+    before = models()
+    gc.disable()  # it might happen to come by
+    try:
+        Session(run, lambda: False).work()
+        assert (run.folder / "after.json").is_file()
+        assert models() == before
+    finally:
+        gc.enable()
 
 
 def test_of_several_processes_the_first_one_makes_the_folder(
