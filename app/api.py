@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,7 +32,7 @@ _STATUS = {"eos": "done", "stop": "stopped", "length": "cut", "error": "failed"}
 def endpoint(room: Room) -> None:
     """Register ``/chat`` in the page under construction."""
 
-    @told
+    @partial(told, page=False)
     def chat(
         question: str,
         images: list[str] | None = None,

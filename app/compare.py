@@ -106,8 +106,10 @@ def _wire(page: Page, all: Comparisons) -> None:
             gr.Warning(plain(str(error)), duration=None)
 
     def settle(kept: dict[str, Any]) -> Any:
-        """When all is said: the task may have been changed meanwhile, by what the browser keeps."""
+        """When all is said: the composer is free, and another task may have been chosen since."""
         made = all.open(kept.get("last"))
+        if all.busy(made.id):  # asked since
+            return gr.skip(), gr.skip(), gr.skip()
         if made.last is None or made.last.ask.task == task_kept(kept):
             return gr.skip(), gr.skip(), idle()
         return *draw(all, kept, current(all, kept)), idle()

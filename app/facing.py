@@ -53,7 +53,7 @@ class Page:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The components whose values the browser keeps, by the name under which it does."""
+        """How one question is asked, by the names under which the browser keeps it."""
         return {
             "seed": self.seed,
             "samples": self.samples,
@@ -152,8 +152,8 @@ def tally(all: Comparisons) -> str:
     """The votes on all comparisons; to strangers, those on checkpoints that they can choose."""
     found = pairs(all)
     told = {id for pair in found for id in (pair.first.id, pair.second.id)}
-    counted = [v for v in all.votes.all() if len(told & {voter.id for voter in v.among}) > 1]
-    return blind.tally(found, len(counted))
+    shown = [vote for vote in all.votes.all() if votes.tally([vote], told)]
+    return blind.tally(found, len(shown))
 
 
 def pairs(all: Comparisons) -> list[Pair]:

@@ -20,8 +20,9 @@ from rft.errors import StudioError
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
-def told(handler: Handler) -> Handler:
-    """The handler, whose StudioErrors end as one sentence on the page (or at the client)."""
+def told(handler: Handler, *, page: bool = True) -> Handler:
+    """The handler, whose StudioErrors end as one sentence on the page, or as it is at a client."""
+    sentence = _shown if page else _given
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
@@ -29,7 +30,7 @@ def told(handler: Handler) -> Handler:
             try:
                 yield from attended(handler(*args, **named))
             except StudioError as error:
-                raise _sentence(error) from error
+                raise sentence(error) from error
 
         return stream  # type: ignore[return-value]
 
@@ -38,12 +39,16 @@ def told(handler: Handler) -> Handler:
         try:
             return handler(*args, **named)
         except StudioError as error:
-            raise _sentence(error) from error
+            raise sentence(error) from error
 
     return call  # type: ignore[return-value]
 
 
-def _sentence(error: StudioError) -> gr.Error:
+def _given(error: StudioError) -> gr.Error:
+    return gr.Error(str(error), print_exception=False)
+
+
+def _shown(error: StudioError) -> gr.Error:
     # Gradio shows it as HTML, and it may quote what a stranger wrote.
     # It stays until its reader goes on: see page.js.
     return gr.Error(escape(clean(str(error)), quote=False), duration=None, print_exception=False)

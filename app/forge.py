@@ -90,7 +90,7 @@ def wire_draft(page: Page) -> None:
     page.prepare.click(prepare, asked, answered, **ACTING)
     data.task.input(
         of_task, [data.task, recipe.preset],
-        [data.split, *(recipe.control(field.name) for field in recipes.OF_TASK)], **PRIVATE,
+        [data.split, *(recipe.control(field.name) for field in recipes.tasks_own())], **PRIVATE,
     )  # fmt: skip
     recipe.preset.input(
         told(preset), [recipe.preset, data.task, recipe.method], [data.k, *recipe.inputs],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import gradio as gr
@@ -169,19 +170,17 @@ def recipe(first: Preset, checkpoints: Sequence[tuple[str, str]]) -> Recipe:
     return Recipe(preset, checkpoint, method, told, (*main, *rest))
 
 
-#: What of a preset is a task's own: its rewards, and what some preset has otherwise for some task.
-OF_TASK = tuple(
-    field
-    for field in FIELDS
-    if field.name == "rewards"
-    or any(field.name in own for preset in presets() for own in preset.of.values())
-)
+@cache
+def tasks_own() -> tuple[Field, ...]:
+    """What of a preset is a task's own: its rewards, and what some preset has otherwise for one."""
+    own = {name for preset in presets() for fields in preset.of.values() for name in fields}
+    return tuple(field for field in FIELDS if field.name in {"rewards", *own})
 
 
 def of_task(preset: Preset, task: TaskName) -> list[Any]:
-    """What the controls of OF_TASK are told when another task is chosen."""
+    """What the controls of tasks_own() are told when another task is chosen."""
     values = asdict(apply(preset, task=task))
-    return [field.update(values[field.name]) for field in OF_TASK]
+    return [field.update(values[field.name]) for field in tasks_own()]
 
 
 def note(method: Method) -> str:

@@ -231,24 +231,27 @@
 
   // Gradio closes all of them when the first one's time is up. Without times, they stay until the
   // visitor goes on; who asks the same again is told once.
-  const said = () => [...document.querySelectorAll(".toast-message-item")];
-  let sentences = 0, told = 0; // how many there were, and when the last one came
+  const read = new WeakSet();
+  let sentences = 0, told = 0; // how many there are, and when the last one came
   new MutationObserver(() => {
-    const items = said();
-    if (items.length > sentences) told = performance.now();
-    sentences = items.length;
+    const items = [...document.querySelectorAll(".toast-message-item")];
     const later = new Set();
     for (const item of items.reverse()) {
+      if (!read.has(item)) told = performance.now();
+      read.add(item);
       item.hidden = later.has(item.textContent);
       later.add(item.textContent);
     }
+    sentences = items.length;
   }).observe(document.body, { childList: true, subtree: true });
   const goOn = (event) => {
     if (!sentences || performance.now() - told < 2500 || event.target.closest?.(".toast-wrap")) return;
     for (const button of document.querySelectorAll("[data-testid='toast-close']")) button.click();
   };
-  document.addEventListener("pointerdown", goOn, true);
-  document.addEventListener("keydown", (event) => { if (event.key === "Enter") goOn(event); }, true);
+  document.addEventListener("click", goOn, true); // which scrolling with a finger is not
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" || (event.key === "Enter" && !event.isComposing)) goOn(event);
+  }, true);
 
   /* --- export, theme --------------------------------------------------------------------- */
 

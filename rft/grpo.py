@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
 from transformers.utils import is_torch_tf32_available
 from trl import GRPOConfig, GRPOTrainer
 
@@ -155,6 +156,12 @@ class Trainer(GRPOTrainer):
         **given: Any,
     ):
         super().__init__(**given)
+        model: Any = self.model
+        for layer in model.modules():
+            if isinstance(layer, TrainableTokensLayer) and "ref" in layer.trainable_tokens_delta:
+                # TRL's reference for the KL term copies what is named ".default.": not these.
+                learned = layer.trainable_tokens_delta
+                learned["ref"].data.copy_(learned["default"].data)
         self.problems, self.rubric = problems, rubric
         self.first_step, self.witness = first_step, witness
         self.look_once = look_once

@@ -24,6 +24,8 @@ from rft.loading import load_model
 from rft.pace import CHECKPOINTED
 from rft.processor import QwenVLProcessor, load_processor
 
+#: Numbers in the embeddings up to which some tokens' own may learn: peft copies all at every token.
+COPIED = 10_000_000
 #: What a checkpoint folder holds beside weights and config.
 DESCRIPTION = (
     "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
@@ -120,7 +122,9 @@ def load(config: Config, start: Path, weights: Path | None = None) -> Learner:
             model = PeftModel.from_pretrained(model, str(weights), is_trainable=True)
         else:
             torch.manual_seed(config.seed)  # of the adapter's first weights
-            model = get_peft_model(model, _lora(config, loaded.processor.tokenizer))
+            small = model.get_input_embeddings().weight.numel() <= COPIED
+            tags = _tags(loaded.processor.tokenizer) if small else []
+            model = get_peft_model(model, _lora(config, tags))
         head: Any = model.get_output_embeddings()
         if isinstance(head, TrainableTokensWrapper):
             # TRL asks it for one; it hands on its layer's weights and no bias.
@@ -137,14 +141,17 @@ def load(config: Config, start: Path, weights: Path | None = None) -> Learner:
     return Learner(model, loaded.processor, start)
 
 
-def _lora(config: Config, tokenizer: Any) -> LoraConfig:
-    """LoRA, and the embeddings of the answer's tags where each of them is one token.
+def _tags(tokenizer: Any) -> list[int]:
+    """Those of the answer's tags that are one token: what learns with an adapter.
 
     With tied weights a token's embedding bounds its probability, whatever the hidden state: a tag
     that the base was never sure of stays close to what was said in its stead. The bundled base's
     <think> cannot come above 0.82; GRPO stopped there, and a sample of five still did not reason.
     """
-    tags = [tokens[0] for tag in tiny.TAGS if len(tokens := tokenizer(tag)["input_ids"]) == 1]
+    return [tokens[0] for tag in tiny.TAGS if len(tokens := tokenizer(tag)["input_ids"]) == 1]
+
+
+def _lora(config: Config, tags: list[int]) -> LoraConfig:
     return LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,

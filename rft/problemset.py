@@ -106,7 +106,7 @@ def from_folder(
         raise InputError(f"{path.name} has no split {split!r} of {task}. Those there are: {there}.")
     test = next((other for other in by_split if other != "train"), None)
     problems = load(path, task, split or test or next(iter(by_split), None))
-    if faults := gold_faults(problems):
-        raise InputError(" ".join(faults))
     chosen = named_apart(pick(problems, min(n, len(problems)), seed))
+    if faults := gold_faults(chosen):
+        raise InputError(" ".join(faults))
     return ProblemSet(task, "", len(chosen), seed, name or path.resolve().name), chosen

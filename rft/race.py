@@ -26,7 +26,7 @@ from trl import GRPOTrainer
 from rft import grpo, learner, machine
 from rft.config import Config
 from rft.dataset import bundled
-from rft.errors import StudioError
+from rft.errors import InputError, StudioError
 from rft.images import open_image
 from rft.types import Picture, Problem
 
@@ -272,9 +272,13 @@ def command(argv: list[str]) -> int:
     pixels = args.pop("pixels")
     machine.one_gpu()
     try:
-        config = Config(method="grpo", samples=args["batch"] * args["steps"], eval_every=0, **args)
+        if pixels is not None and pixels < 1:
+            raise InputError(f"A picture has no {pixels} pixels: give 1 or more.")
+        most = {} if pixels is None else {"max_pixels": pixels}
+        amount = args["batch"] * args["steps"]
+        config = Config(method="grpo", samples=amount, eval_every=0, **args, **most)
         problems = bundled(config.task, "train", config.samples, 0, config.seed).train
-        if pixels:
+        if pixels is not None:
             problems = [enlarged(problem, pixels) for problem in problems]
         found = race(config, problems, max(1, rounds), clock)
     except StudioError as error:

@@ -42,6 +42,15 @@ def test_what_a_sentence_quotes_is_text_where_gradio_shows_html() -> None:
     )
 
 
+def test_a_program_is_told_the_words_themselves() -> None:
+    def fail() -> None:
+        raise InputError("No card <a&b>.")
+
+    with pytest.raises(gr.Error) as raised:
+        told(fail, page=False)()
+    assert raised.value.message == "No card <a&b>."
+
+
 def test_a_stream_that_nobody_comes_back_for_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attended, "GONE_S", 0.2)
     lock = threading.Lock()
