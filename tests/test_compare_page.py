@@ -75,6 +75,9 @@ def test_two_pictures_and_their_gold_answer_fit_a_phone(visit: Visit) -> None:
     page = visit(NARROW)
     page.locator("#c-examples").get_by_label("Spatial transformation, as trained").click()
     finished(page, max(2, len(usual("spatial"))))
+    expect(page.locator("#c-composer")).to_be_in_viewport(ratio=1)  # below, wherever one reads
+    expect(page.locator(".asked")).to_be_in_viewport()
+    expect(page.locator("#c-task")).not_to_be_in_viewport()  # what came was brought into view
     shots, gold = page.locator(".asked .shot img"), page.locator(".asked .gold")
     expect(shots).to_have_count(2)
     expect(page.locator("#o-line")).to_contain_text("Tiny spatial")  # whom a set would be put to
@@ -92,6 +95,21 @@ def test_two_pictures_and_their_gold_answer_fit_a_phone(visit: Visit) -> None:
     expect(asked).to_have_count(0)
     page.locator("#c-task").get_by_text("Spatial", exact=True).click()
     expect(asked).to_be_visible()
+
+
+def test_another_task_chosen_meanwhile_is_shown_in_the_end(visit: Visit) -> None:
+    page = visit()
+    page.locator("#c-examples").get_by_label("Spatial transformation, as trained").click()
+    expect(page.locator("#c-panes .agreement.busy")).to_be_visible(timeout=SLOW_MS)
+    page.locator("#c-task").get_by_text("Counting", exact=True).click()
+    expect(page.locator("#c-composer .submit-button")).to_be_visible(timeout=SLOW_MS)
+    expect(page.locator(".pane .unasked")).to_have_count(PANES)
+    expect(page.locator(".asked")).to_have_count(0)
+    page.get_by_role("tab", name="On a set").click()
+    page.locator("#o-n input").fill("24")
+    page.locator("#o-n input").blur()
+    page.reload()
+    expect(page.locator("#o-n input")).to_have_value("24")  # as it was left
 
 
 def test_it_survives_a_reload_and_goes_on_in_chat(visit: Visit) -> None:
