@@ -115,7 +115,7 @@ def test_the_bars_say_rate_interval_test_and_what_the_paper_reports(tmp_path: Pa
     assert "100.0% inside" not in bars and "100.0<small>%</small>" in bars
     assert "0.0%, 0.0 to 24.2, 0 of 12" in bars, "Wilson's interval of none of twelve"
     assert bars.count("McNemar") == 2 and "Both are right on the same problems." in bars
-    assert "The paper reports ID <b>96.8%</b>, DS-D <b>60.0%</b>, DS-M <b>28.4%</b>" in bars
+    assert "The paper reports ID <b>96.8%</b>, DS-D <b>60.0%</b>, DS-M <b>28.4%</b> (DS:" in bars
     assert "these are drawn scenes" in bars and "100% of the reasoning true" in bars
     assert bars.count("of-kind") == 3 * len(sheet.kinds) > 3
     lenient = sets.sheet(
