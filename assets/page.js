@@ -245,7 +245,7 @@
     sentences = items.length;
   }).observe(document.body, { childList: true, subtree: true });
   const goOn = (event) => {
-    if (!sentences || performance.now() - told < 2500 || event.target.closest?.(".toast-wrap")) return;
+    if (!event.isTrusted || !sentences || performance.now() - told < 2500) return;
     for (const button of document.querySelectorAll("[data-testid='toast-close']")) button.click();
   };
   document.addEventListener("click", goOn, true); // which scrolling with a finger is not
