@@ -105,6 +105,7 @@ def _wire(page: Page, all: Comparisons) -> None:
         except DiskError as error:  # what was said stays on the page, though it could not be kept
             gr.Warning(plain(str(error)), duration=None)
 
+    @told
     def settle(kept: dict[str, Any]) -> Any:
         """When all is said: the composer is free, and another task may have been chosen since."""
         made = all.open(kept.get("last"))

@@ -231,21 +231,20 @@
 
   // Gradio closes all of them when the first one's time is up. Without times, they stay until the
   // visitor goes on; who asks the same again is told once.
+  const sentences = document.getElementsByClassName("toast-message-item"); // those there are now
   const read = new WeakSet();
-  let sentences = 0, told = 0; // how many there are, and when the last one came
+  let told = 0; // when the last one came
   new MutationObserver(() => {
-    const items = [...document.querySelectorAll(".toast-message-item")];
     const later = new Set();
-    for (const item of items.reverse()) {
+    for (const item of [...sentences].reverse()) {
       if (!read.has(item)) told = performance.now();
       read.add(item);
       item.hidden = later.has(item.textContent);
       later.add(item.textContent);
     }
-    sentences = items.length;
   }).observe(document.body, { childList: true, subtree: true });
   const goOn = (event) => {
-    if (!event.isTrusted || !sentences || performance.now() - told < 2500) return;
+    if (!event.isTrusted || !sentences.length || performance.now() - told < 2500) return;
     for (const button of document.querySelectorAll("[data-testid='toast-close']")) button.click();
   };
   document.addEventListener("click", goOn, true); // which scrolling with a finger is not

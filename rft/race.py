@@ -222,7 +222,7 @@ def _equality(laps: dict[Side, list[Laps]]) -> dict[str, Any]:
 
 
 def enlarged(problem: Problem, pixels: int) -> Problem:
-    """With every picture at so many pixels, as photographs have: a drawn one has some 12,000."""
+    """With every picture at so many pixels, as photographs have: a drawn one has 50,176."""
 
     def grown(picture: Picture) -> Image.Image:
         drawn = open_image(picture)
@@ -261,7 +261,11 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--generations", type=int, default=8, help="completions a prompt")
     parser.add_argument("--micro-batch", type=int, default=64, help="completions in one pass")
     parser.add_argument("--max-new-tokens", type=int, default=64)
-    parser.add_argument("--pixels", type=int, help="enlarge every picture to so many")
+    parser.add_argument(
+        "--pixels",
+        type=int,
+        help="enlarge every picture to so many; a checkpoint's own limit stands",
+    )
     parser.add_argument("--rank", type=int, default=16, help="of LoRA; 0 trains all weights")
     parser.add_argument("--beta", type=float, default=0.0, help="weight of the KL divergence")
     parser.add_argument("--seed", type=int, default=0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from trl import GRPOTrainer
 
 from rft import grpo, learner, race, rewards
@@ -208,3 +209,12 @@ def test_a_question_cannot_speak_for_the_conversation(
     plain, attacked = ([i for i in each if i in special] for each in ids)
     assert plain == attacked
     assert "im_end" in tokenizer.decode([i for i in ids[1] if i not in special])
+
+
+def test_pictures_are_enlarged_for_the_race_and_keep_their_shape(
+    problems: Sequence[Problem],
+) -> None:
+    problem = replace(problems[0], images=(Image.new("RGB", (60, 30)),))
+    (picture,) = race.enlarged(problem, 20_000).images
+    assert isinstance(picture, Image.Image) and picture.size == (200, 100)
+    assert race.command(["--pixels", "0"]) == 2

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
-from rft import grpo, learner, race, tiny
+from rft import grpo, learner, tiny
 from rft.config import Config
 from rft.dataset import bundled
 from rft.loading import load_model
-from rft.scenes import make
 
 
 def test_the_tags_learn_with_the_adapter_and_no_other_embedding_does(tmp_path: Path) -> None:
@@ -56,10 +54,3 @@ def test_where_embeddings_are_many_only_the_factors_learn(
     student = learner.load(config, learner.start_folder(config, tmp_path))
     learns = [name for name, weight in student.model.named_parameters() if weight.requires_grad]
     assert learns and all(".lora_" in name for name in learns)
-
-
-def test_pictures_are_enlarged_for_the_race_and_keep_their_shape() -> None:
-    problem = replace(make("counting", "id", 0, 48), images=(Image.new("RGB", (60, 30)),))
-    (picture,) = race.enlarged(problem, 20_000).images
-    assert isinstance(picture, Image.Image) and picture.size == (200, 100)
-    assert race.command(["--pixels", "0"]) == 2

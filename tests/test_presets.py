@@ -17,8 +17,6 @@ from rft.presets import apply, default_for, describe, preset, presets
 from rft.tasks import TASKS, completion_of
 from rft.zoo import card_for
 
-TOKENIZER = tiny.tokenizer()
-
 
 @pytest.mark.parametrize("id", [p.id for p in presets()])
 @pytest.mark.parametrize("method", get_args(Method))
@@ -44,12 +42,13 @@ def test_presets_are_told_apart_and_the_paper_is_the_papers():
 
 def test_a_task_has_its_own_fields_and_changes_win_over_them():
     few = preset("few-shot-cpu")
+    tokenizer = tiny.tokenizer()
     longest = {task: apply(few, task=task).max_new_tokens for task in TASKS}
     assert longest == {"counting": 192, "structure": 192, "spatial": 352}
     assert apply(few, task="spatial", max_new_tokens=8).max_new_tokens == 8
     for task, tokens in longest.items():  # no chain of thought of a gold answer would be cut
         for problem in bundled(task, "train", 64, 0, 0).train:
-            assert len(TOKENIZER(completion_of(problem))["input_ids"]) < tokens
+            assert len(tokenizer(completion_of(problem))["input_ids"]) < tokens
 
 
 def test_changes_win_and_are_checked():
