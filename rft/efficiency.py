@@ -128,18 +128,20 @@ def command(argv: list[str]) -> int:
     parser.add_argument("-n", type=int, default=1000, help="problems measured on")
     parser.add_argument("--runs", type=Path, default=RUNS / "efficiency", help="where the runs lie")
     parser.add_argument("--out", type=Path, help="a JSON file; a picture beside it")
+    parser.add_argument("--add", action="store_true", help="to the points that the file has")
     args = parser.parse_args(argv)
     split = args.split or SPLITS[args.task][-1]
     out = args.out or ROOT / "assets" / f"efficiency-{args.task}-{split}.json"
-    found: list[dict[str, Any]] = []
+    there = json.loads(out.read_text())["points"] if args.add and out.is_file() else []
+    found = {(point["samples"], point["stage"]): point for point in there}
     points = measure(args.task, split, args.samples, args.stages, args.n, args.runs.resolve())
     try:
         for point in points:
-            found.append(point)
-            about = {"task": args.task, "split": split, "points": found}
+            found[point["samples"], point["stage"]] = point
+            about = {"task": args.task, "split": split, "points": list(found.values())}
             replace(out.with_suffix(".part"), json.dumps(about, indent=1) + "\n")
         out.with_suffix(".part").replace(out)  # what was measured before stands until then
-        replace(out.with_suffix(".svg"), drawn(found))
+        replace(out.with_suffix(".svg"), drawn(list(found.values())))
     except StudioError as error:
         print(error, file=sys.stderr)
         return 2
