@@ -1,7 +1,8 @@
 """Examples to click: a procedural problem of each task and split that is not trained on, and of
 each sort of answer.
 
-Drawn when first needed, a few milliseconds each; nothing is stored. Knows no component.
+A problem is drawn when first needed. Its small picture lies in assets, for the page should not wait
+for a dozen drawings: ``python -m app.examples`` makes them anew. Knows no component.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from PIL import Image
 
 from app.markup import plain
+from app.theme import ASSETS
 from rft import scenes
 from rft.errors import InputError
 from rft.tasks import TASKS
 from rft.types import Problem, TaskName
 
+_STRIP = ASSETS / "examples.html"
 _THUMB = 128  # pixels; shown at half of it
 
 
@@ -78,8 +81,13 @@ def example(key: str) -> Example:
 
 @functools.cache
 def strip() -> str:
-    """All examples as pictures, task by task."""
-    return f'<h3>Examples</h3><div class="examples">{"".join(map(_shelf, TASKS))}</div>'
+    """All examples as pictures, task by task, as they were drawn once."""
+    return _STRIP.read_text(encoding="utf-8")
+
+
+def drawn() -> str:
+    """The same, drawn now."""
+    return f'<h3>Examples</h3><div class="examples">{"".join(map(_shelf, TASKS))}</div>\n'
 
 
 def welcome(task: TaskName | None) -> str:
@@ -132,3 +140,7 @@ def _data_url(picture: Image.Image, size: int) -> str:
     buffer = io.BytesIO()
     picture.resize((size, size), Image.Resampling.LANCZOS).save(buffer, "WEBP", quality=88)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+if __name__ == "__main__":
+    _STRIP.write_text(drawn(), encoding="utf-8")

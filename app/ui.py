@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from app import chat, compare, theme, train
+from app import chat, compare, stubs, theme, train
 from app.comparison import Comparisons
 from app.drafts import Drafts
 from app.host import Host
@@ -34,6 +34,7 @@ SCRIPTS = ("page.js", "train.js", "onset.js")
 QUEUE_SIZE = 64  #: visitors waiting; more are told to come back
 
 
+@stubs.unserved()
 def build(
     home: Path = HOME,
     zoo_file: Path | None = None,

@@ -498,11 +498,3 @@ def test_a_lost_reply_is_marked_and_others_are_left() -> None:
     assert lost(chat).exchanges[0].said == replace(Said("half"), end="lost")
     done = chat.replying(Said("whole", end="eos"))
     assert lost(done) is done
-
-
-def test_gradio_writes_no_stubs_for_the_page() -> None:
-    program = (
-        "from app import stubs; stubs.skip(); import gradio.component_meta as m; "
-        "m.create_or_modify_pyi(int, '', [])"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120, cwd=ROOT)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from itertools import product
 
 import pytest
+from PIL import Image, ImageChops, ImageStat
 
-from app.examples import EXAMPLES, example, strip, welcome
+from app.examples import EXAMPLES, drawn, example, strip, welcome
 from rft import scenes
 from rft.errors import InputError
 from rft.tasks import TASKS, is_choice
@@ -40,3 +43,24 @@ def test_they_are_small():
     assert len(re.findall("<img ", html)) == sum(len(item.problem.images) for item in EXAMPLES)
     assert len(html) < 50_000
     assert all(len(welcome(task)) < 20_000 for task in TASKS)
+
+
+def test_what_is_shown_is_what_would_be_drawn_now():
+    """Else ``python -m app.examples`` was forgotten."""
+    data = re.compile('data:image/webp;base64,([^"]+)')
+    assert data.sub("", strip()) == data.sub("", drawn())
+    shown, now = data.findall(strip()), data.findall(drawn())
+    assert len(shown) == len(now) > len(EXAMPLES)
+    for one, other in zip(shown, now, strict=True):
+        gap = ImageChops.difference(_picture(one), _picture(other))
+        assert max(ImageStat.Stat(gap).mean) < 4  # another libwebp's rounding, and no more
+
+
+def test_another_picture_would_be_noticed():
+    pictures = re.findall('base64,([^"]+)', drawn())
+    gap = ImageChops.difference(_picture(pictures[0]), _picture(pictures[1]))
+    assert max(ImageStat.Stat(gap).mean) > 8
+
+
+def _picture(data: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
