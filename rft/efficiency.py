@@ -94,6 +94,17 @@ def measure(
         yield _point(size, zoo.card_for(where), chosen, exam)
 
 
+def _before(file: Path, task: TaskName, split: str, n: int) -> list[dict[str, Any]]:
+    """The points that a file has; InputError where they were measured on other problems."""
+    if not file.is_file():
+        return []
+    told = json.loads(file.read_text())
+    points: list[dict[str, Any]] = told["points"]
+    if (told["task"], told["split"]) != (task, split) or {point["n"] for point in points} - {n}:
+        raise InputError(f"{file} was measured on other problems: name another with --out.")
+    return points
+
+
 def _point(samples: int, card: zoo.Card, chosen: ProblemSet, exam: Exam) -> dict[str, Any]:
     stage = card.stage or "base"
     share = standing(card, stage, chosen, sit(card, exam)).share
@@ -132,10 +143,10 @@ def command(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     split = args.split or SPLITS[args.task][-1]
     out = args.out or ROOT / "assets" / f"efficiency-{args.task}-{split}.json"
-    there = json.loads(out.read_text())["points"] if args.add and out.is_file() else []
-    found = {(point["samples"], point["stage"]): point for point in there}
     points = measure(args.task, split, args.samples, args.stages, args.n, args.runs.resolve())
     try:
+        there = _before(out, args.task, split, args.n) if args.add else []
+        found = {(point["samples"], point["stage"]): point for point in there}
         for point in points:
             found[point["samples"], point["stage"]] = point
             about = {"task": args.task, "split": split, "points": list(found.values())}

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from rft.answering import batched
@@ -35,10 +36,14 @@ LENIENT = {
 
 @dataclass(frozen=True)
 class Share:
-    """``right`` of ``n``, with the 95% Wilson interval of the underlying rate."""
+    """``right`` of ``n``, with a 95% interval of the underlying rate.
+
+    Wilson's, or, where problems share scenes, the normal one of their standard error ``spread``.
+    """
 
     right: int
     n: int
+    spread: float | None = None
 
     @property
     def rate(self) -> float:
@@ -46,7 +51,9 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return wilson(self.right, self.n)
+        if self.spread is None:
+            return wilson(self.right, self.n)
+        return around(self.rate, self.spread)
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -55,6 +62,27 @@ class Share:
     def record(self) -> dict[str, float | int]:
         low, high = self.interval
         return {"rate": self.rate, "low": low, "high": high, "right": self.right, "n": self.n}
+
+
+def around(mean: float, spread: float, z: float = 1.959964) -> tuple[float, float]:
+    """The normal 95% interval of a mean with this standard error, within 0 and 1."""
+    return max(0.0, mean - z * spread), min(1.0, mean + z * spread)
+
+
+def clustered(values: Sequence[float], scenes: Sequence[str]) -> float:
+    """The standard error of a mean where scenes were drawn, and values share them.
+
+    The sandwich estimator (Liang and Zeger 1986); "" is a scene of its own. 1, which says nothing,
+    where all is one scene.
+    """
+    mean = fmean(values)
+    sums: dict[str | int, float] = {}
+    for number, (value, scene) in enumerate(zip(values, scenes, strict=True)):
+        sums[scene or number] = sums.get(scene or number, 0.0) + value - mean
+    if len(sums) < 2:
+        return 1.0
+    squares = sum(total * total for total in sums.values())
+    return math.sqrt(len(sums) / (len(sums) - 1) * squares) / len(values)
 
 
 def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:

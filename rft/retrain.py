@@ -44,6 +44,9 @@ NAMES = (
     *(f"{task}-{stage}" for task in get_args(TaskName) for stage in SUFFIXES),
 )
 _UNFINISHED = "{} is not finished: the same command goes on where it stands."
+#: What training makes of a config, beside the config: counted up when adapters learn otherwise.
+#: 2: the embeddings of the answer's tags as well.
+ADAPTERS = 2
 #: Rows of a shipped curve, each the mean of as many steps as it takes.
 ROWS = 150
 
@@ -68,8 +71,8 @@ def retrain(recipe: Path, runs: Path) -> Run:
     config = _placed(config)
     if run.folder.exists() and (run.config != config or _begun_on(run) != _base(config)):
         raise InputError(
-            f"{run.folder} was begun by another recipe or from an earlier base: remove it to "
-            "train anew."
+            f"{run.folder} was begun by another recipe, from an earlier base or by an earlier "
+            "trainer: remove it to train anew."
         )
     if run.state() != "done":
         if begins == PRIMED:
@@ -91,10 +94,12 @@ def _placed(config: Config) -> Config:
 
 
 def _base(config: Config) -> str:
-    """The mark of the weights that a recipe starts from; "" where there are none yet."""
+    """The mark of the weights that a recipe starts from, and of how adapters learn; "" without."""
     begins = SHIPPED / "base" if config.checkpoint == "tiny-base" else Path(config.checkpoint)
     weights = begins / "model.safetensors"
-    return blake2s(weights.read_bytes()).hexdigest() if weights.is_file() else ""
+    if not weights.is_file():
+        return ""
+    return blake2s(weights.read_bytes()).hexdigest() + (f"-{ADAPTERS}" if config.rank else "")
 
 
 def _begun_on(run: Run) -> str:

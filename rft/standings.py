@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from rft import chart, zoo
 from rft.cards import RESULTS, ROOT
-from rft.evaluate import Share, Verdict
+from rft.evaluate import Share, Verdict, around, clustered
 from rft.exam import Exam, sit
 from rft.journal import replace
 from rft.problemset import ProblemSet
@@ -46,7 +46,8 @@ class Standing:
 
     ``right`` of ``n`` inside the answer tag, ``anyhow`` also without one; ``credit`` is the mean
     of the paper's partial credit (spatial alone), from 0 to 1; ``true`` of ``said`` statements of
-    its reasonings are the scene's.
+    its reasonings are the scene's. ``spread`` is the standard error of the share where problems share
+    scenes, ``credit_spread`` that of the credit.
     """
 
     task: TaskName
@@ -59,11 +60,14 @@ class Standing:
     credit: float | None
     true: int
     said: int
+    spread: float | None = None
+    credit_spread: float | None = None
 
     @property
     def share(self) -> Share:
         """Right inside the answer tag; of ANS-SFT, which is taught none, right anyhow."""
-        return Share(self.anyhow if self.stage == "ans-sft" else self.right, self.n)
+        right = self.anyhow if self.stage == "ans-sft" else self.right
+        return Share(right, self.n, self.spread)
 
 
 def measure(
@@ -88,9 +92,13 @@ def standing(
     card: zoo.Card, stage: Stage, chosen: ProblemSet, verdicts: Sequence[Verdict]
 ) -> Standing:
     """What a checkpoint's verdicts come to."""
-    credit = None
+    scenes, credit, spread, credit_spread = [v.problem.scene for v in verdicts], None, None, None
+    if len(set(scenes)) > 1:
+        right = [v.lenient if stage == "ans-sft" else v.strict for v in verdicts]
+        spread = clustered(right, scenes)
     if chosen.task == "spatial":
-        credit = fmean(explain("function", v.reply, v.problem).value for v in verdicts)
+        credits = [explain("function", v.reply, v.problem).value for v in verdicts]
+        credit, credit_spread = fmean(credits), clustered(credits, scenes)
     return Standing(
         chosen.task,
         chosen.split,
@@ -102,6 +110,8 @@ def standing(
         credit,
         sum(v.reasoned[0] for v in verdicts),
         sum(v.reasoned[1] for v in verdicts),
+        spread,
+        credit_spread,
     )
 
 
@@ -131,12 +141,15 @@ def drawn(found: Sequence[Standing]) -> str:
 def markdown(found: Sequence[Standing]) -> str:
     """As a table, the paper's 2B model of the same stage beside each."""
     lines = [
-        "| Task | Split | Stage | Right [95%] | Right anyhow | Partial credit | Reasoning true | Paper, 2B |",
+        "| Task | Split | Stage | Right [95%] | Right anyhow | Partial credit [95%] | Reasoning true | Paper, 2B |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for one in found:
         low, high = one.share.interval
-        credit = "" if one.credit is None else f"{one.credit:.1%}"
+        credit = ""
+        if one.credit is not None and one.credit_spread is not None:
+            least, most = around(one.credit, one.credit_spread)
+            credit = f"{one.credit:.1%} [{100 * least:.1f}, {100 * most:.1f}]"
         true = f"{one.true / one.said:.1%}" if one.said else ""
         paper = PAPER[one.task, one.split][STAGES.index(one.stage)]
         lines.append(
@@ -147,6 +160,6 @@ def markdown(found: Sequence[Standing]) -> str:
     lines += [
         "",
         "ANS-SFT is taught no tag: its answers count as right with or without one. The paper's spatial "
-        "numbers are partial credit.",
+        "numbers are partial credit. Structure's intervals are of figures, which many of its questions share.",
     ]
     return "\n".join(lines) + "\n"

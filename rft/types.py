@@ -28,6 +28,7 @@ class Problem:
     ``question`` is what the paper calls {Q}: without any prompt around it.
     ``cot`` is a chain of thought without tags; empty where none is known.
     ``kind`` names the sort of question ("subtract", "angle", …) for reports per kind.
+    ``scene`` is what is seen, where problems may share it: a model errs on all of them together.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Problem:
     answer: str
     cot: str = ""
     kind: str = ""
+    scene: str = ""
 
 
 @dataclass(frozen=True)

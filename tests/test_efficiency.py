@@ -74,17 +74,32 @@ def test_points_are_trained_measured_and_drawn(tmp_path: Path) -> None:
     assert "ANS-SFT" in picture and "Base" in picture and "each seen once" in picture
 
 
-def test_points_are_added_to_those_that_were_measured_before(tmp_path: Path) -> None:
+def test_points_are_added_to_those_that_were_measured_on_the_same_problems(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, runs = tmp_path / "found.json", tmp_path / "runs"
     before = [
-        {"stage": "base", "samples": 0, "right": 1, "n": 900},
-        {"stage": "zero", "samples": 64, "right": 500, "n": 900},
+        {"stage": "base", "samples": 0, "right": 1, "n": 4},
+        {"stage": "zero", "samples": 64, "right": 3, "n": 4},
     ]
     out.write_text(json.dumps({"task": "counting", "split": "id", "points": before}))
-    argv = ["--samples", "16", "--stages", "ans-sft", "-n", "4", "--split", "id"]
-    assert efficiency.command([*argv, "--out", str(out), "--runs", str(runs), "--add"]) == 0
+    argv = [
+        "--samples",
+        "16",
+        "--stages",
+        "ans-sft",
+        "--out",
+        str(out),
+        "--runs",
+        str(runs),
+        "--add",
+    ]
+    assert efficiency.command([*argv, "-n", "4", "--split", "id"]) == 0
     points = json.loads(out.read_text())["points"]
     assert [(p["stage"], p["samples"], p["n"]) for p in points] == [
-        ("base", 0, 4), ("zero", 64, 900), ("ans-sft", 16, 4),
+        ("base", 0, 4), ("zero", 64, 4), ("ans-sft", 16, 4),
     ]  # fmt: skip
     assert "Zero" in out.with_suffix(".svg").read_text()
+    for other in (["-n", "5", "--split", "id"], ["-n", "4", "--split", "ood"]):
+        assert efficiency.command([*argv, *other]) == 2
+        assert "measured on other problems" in capsys.readouterr().err

@@ -67,6 +67,11 @@ def test_every_command_of_the_readme_exists() -> None:
     assert set(re.findall(r"python -m rft (\w+)", text)) == set(COMMANDS)
 
 
+def test_what_is_bundled_is_small() -> None:
+    files = [file for file in (ROOT / "assets").rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 60e6
+
+
 @pytest.mark.parametrize(
     "folder", sorted((ROOT / "assets" / "tiny").iterdir()), ids=lambda folder: folder.name
 )

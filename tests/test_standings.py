@@ -13,7 +13,7 @@ from rft.standings import PAPER, STAGES, Standing, markdown, standing
 from rft.types import Decoding
 from rft.zoo import card_for
 
-SEEN = Standing("spatial", "id", "zero", "x", 30, 40, 60, 0.75, 9, 10)
+SEEN = Standing("spatial", "id", "zero", "x", 30, 40, 60, 0.75, 9, 10, None, 0.02)
 
 
 def test_the_bundled_ones_are_measured_on_every_split(tmp_path: Path) -> None:
@@ -41,6 +41,26 @@ def test_a_standing_counts_tag_bare_answer_credit_and_true_statements() -> None:
     made = standing(card_for("tiny-base"), "base", chosen, verdicts)
     assert (made.right, made.n) == (1, 3) and made.credit is not None
     assert 1 / 3 <= made.credit < 1 and made.true == made.said > 5
+    assert made.spread is None and made.credit_spread is not None and made.credit_spread > 0.1
+
+
+def test_questions_about_one_figure_count_as_little_more_than_one() -> None:
+    chosen = ProblemSet("structure", "id", 24)
+    problems = list(chosen.problems())
+    apart = [replace(p, scene=str(number)) for number, p in enumerate(problems)]
+    halves = [replace(p, scene=str(number < 12)) for number, p in enumerate(problems)]
+    assert all(problem.scene for problem in problems)
+    said = [p.answer if number < 6 else "-1" for number, p in enumerate(problems)]
+    shares = []
+    for asked in (apart, halves):
+        verdicts = [
+            Verdict(p, parse(f"<answer>{text}</answer>"))
+            for p, text in zip(asked, said, strict=True)
+        ]
+        shares.append(standing(card_for("tiny-base"), "base", chosen, verdicts).share)
+    assert [share.right for share in shares] == [6, 6]
+    narrow, wide = (share.interval[1] - share.interval[0] for share in shares)
+    assert wide > narrow > 0.2
 
 
 def test_what_is_written_is_read_again_and_drawn(tmp_path: Path) -> None:
@@ -65,6 +85,6 @@ def test_the_readme_shows_what_was_measured() -> None:
 
 def test_the_table_has_intervals_and_the_papers_number_of_the_same_stage() -> None:
     assert markdown([SEEN]).splitlines()[2] == (
-        "| Spatial transformation | as trained | Zero | 50.0% [37.7, 62.3] | 66.7% | 75.0% | 90.0% | 42.1 |"
+        "| Spatial transformation | as trained | Zero | 50.0% [37.7, 62.3] | 66.7% | 75.0% [71.1, 78.9] | 90.0% | 42.1 |"
     )
     assert all(len(numbers) == len(STAGES) for numbers in PAPER.values())

@@ -75,6 +75,7 @@ def pose(
         answer=answer,
         cot=f"{draft.working} So {draft.subject} = {show(draft.answer)}.{closing}",
         kind=kind,
+        scene=draft.key,
     )
     return partial(draw, layout, style, rng), posed
 
