@@ -29,6 +29,7 @@ class Problem:
     ``cot`` is a chain of thought without tags; empty where none is known.
     ``kind`` names the sort of question ("subtract", "angle", …) for reports per kind.
     ``scene`` is what is seen, where problems may share it: a model errs on all of them together.
+    It is no part of the problem, and not kept with it.
     """
 
     id: str
@@ -38,7 +39,7 @@ class Problem:
     answer: str
     cot: str = ""
     kind: str = ""
-    scene: str = ""
+    scene: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from rft.config import Config
 from rft.errors import CheckpointError, InputError
 from rft.retrain import (
+    ADAPTERS,
     CURVES,
     EARLIER,
     NAMES,
@@ -147,17 +148,18 @@ def test_the_base_begins_where_the_recipe_before_it_ended(
         retrain(tmp_path / "base.json", tmp_path / "runs")
 
 
-def test_what_shipped_is_known_by_its_recipe_and_its_base(tmp_path: Path) -> None:
+def test_what_shipped_is_known_by_its_recipe_its_base_and_how_adapters_learn(
+    tmp_path: Path,
+) -> None:
     name = "counting-zero"
     run = Run(tmp_path / "runs" / name)
     run.folder.mkdir(parents=True)
     Config.read(RECIPES / f"{name}.json").save(run.folder / "config.json")
     shutil.copytree(SHIPPED / "base", run.final)
     assert not shipped(name, tmp_path)  # nothing is there
-    for base, known in (
-        (blake2s((SHIPPED / "base" / "model.safetensors").read_bytes()).hexdigest(), True),
-        ("another", False),
-    ):
+    weights = blake2s((SHIPPED / "base" / "model.safetensors").read_bytes()).hexdigest()
+    begun = ((f"{weights}-{ADAPTERS}", True), (f"{weights}-1", False), (weights, False))
+    for base, known in (*begun, ("another", False)):
         (tmp_path / "runs" / f"{name}.base").write_text(base)
         ship(run, tmp_path / "tiny", tmp_path)
         assert shipped(name, tmp_path) == known
