@@ -1,4 +1,4 @@
-"""A visitor's own drawing: flat shapes, which no lesson has, do not lead to nonsense."""
+"""A visitor's own drawing: flat shapes without outline or shadow lead to no nonsense."""
 
 from __future__ import annotations
 

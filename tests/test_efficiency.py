@@ -83,17 +83,8 @@ def test_points_are_added_to_those_that_were_measured_on_the_same_problems(
         {"stage": "zero", "samples": 64, "right": 3, "n": 4},
     ]
     out.write_text(json.dumps({"task": "counting", "split": "id", "points": before}))
-    argv = [
-        "--samples",
-        "16",
-        "--stages",
-        "ans-sft",
-        "--out",
-        str(out),
-        "--runs",
-        str(runs),
-        "--add",
-    ]
+    argv = ["--samples", "16", "--stages", "ans-sft", "--add"]
+    argv += ["--out", str(out), "--runs", str(runs)]
     assert efficiency.command([*argv, "-n", "4", "--split", "id"]) == 0
     points = json.loads(out.read_text())["points"]
     assert [(p["stage"], p["samples"], p["n"]) for p in points] == [
