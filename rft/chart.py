@@ -1,4 +1,4 @@
-"""Accuracies with their intervals as SVG pictures: bars of stages, and lines over samples.
+"""Accuracies with their intervals as SVG pictures, bars of stages and lines over samples; rewards.
 
 Pure: numbers in, text out. A picture follows the reader's light or dark scheme by itself.
 """
@@ -26,6 +26,7 @@ _STYLE = (
 )
 _TOP, _BOTTOM, _LEFT, _PLOT = 58, 34, 46, 210  # margins and the height of a plot, in pixels
 _BAR, _GAP, _APART = 15, 18, 34  # a bar's width, between groups, between panels
+_CURVE = 220  # the width of a panel of curves
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,7 @@ def lines(series: Sequence[Sequence[Measured]], label: str, width: int = 560) ->
         drawn.append(_text(at, _TOP + _PLOT + 18, f"{x:,.0f}"))
     for line in series:
         colour = LOOKS[line[0].stage][0]
-        path = " ".join(f"{across(one):.1f},{_up(one.rate):.1f}" for one in line)
-        drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        drawn.append(_path([(across(one), one.rate) for one in line], colour))
         for one in line:
             at = across(one)
             drawn.append(
@@ -84,6 +84,32 @@ def lines(series: Sequence[Sequence[Measured]], label: str, width: int = 560) ->
             )
     drawn.append(_text((_LEFT + width) / 2, _TOP + _PLOT + 34, label))
     return _svg(width, [*drawn, *_legend([line[0].stage for line in series])], below=14)
+
+
+def curves(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], label: str) -> str:
+    """A panel for each task, in it a line for each stage through its (step, share) points."""
+    drawn, left = [], float(_LEFT)
+    for title, series in panels.items():
+        most = max(step for line in series.values() for step, _ in line)
+        drawn.append(_grid(left, left + _CURVE, labelled=left == _LEFT))
+        drawn.append(_text(left + _CURVE / 2, _TOP - 14, title, "strong"))
+        drawn += [
+            _text(left + _CURVE * part, _TOP + _PLOT + 18, f"{most * part:,.0f}") for part in (0, 1)
+        ]
+        for stage, line in series.items():
+            path = [(left + _CURVE * step / most, share) for step, share in line]
+            drawn.append(_path(path, LOOKS[stage][0]))
+        left += _CURVE + _APART
+    width = left - _APART + 24
+    drawn.append(_text(width / 2, _TOP + _PLOT + 34, label))
+    stages = dict.fromkeys(stage for series in panels.values() for stage in series)
+    return _svg(width, [*drawn, *_legend(list(stages))], below=14)
+
+
+def _path(points: Sequence[tuple[float, float]], colour: str) -> str:
+    """A line through places across and rates up."""
+    path = " ".join(f"{across:.1f},{_up(rate):.1f}" for across, rate in points)
+    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
 
 
 def _bar(left: float, one: Measured) -> list[str]:

@@ -19,6 +19,7 @@ from hashlib import blake2s
 from pathlib import Path
 from typing import Any, get_args
 
+from rft import chart
 from rft.cards import ROOT
 from rft.config import Config
 from rft.doctor import Finding, examine
@@ -26,6 +27,7 @@ from rft.errors import CheckpointError, InputError, StudioError
 from rft.journal import replace
 from rft.run import ROOT as RUNS
 from rft.run import Run
+from rft.tasks import TASKS
 from rft.types import TaskName
 
 RECIPES = ROOT / "assets" / "recipes"
@@ -131,6 +133,26 @@ def ship(run: Run, checkpoints: Path = SHIPPED, curves: Path = CURVES) -> None:
         "doctor": [asdict(finding) for finding in _findings(run)],
     }
     replace(curves / f"{name}.json", json.dumps(told, indent=1) + "\n")
+    if rewards := _rewards(curves):
+        label = "GRPO step; share of the reward that can be earned, means over four steps"
+        replace(curves / "rewards.svg", chart.curves(rewards, label))
+
+
+def _rewards(folder: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Of the curves in a folder: by task and stage, GRPO's steps and what share was earned."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for name, recipe in recipes().items():
+        file, config = folder / f"{name}.json", Config.read(recipe)
+        if config.reinforced and file.is_file():
+            most, told = sum(weight for _, weight in config.rewards), json.loads(file.read_text())
+            rows = [row for row in told["curve"] if row["stage"] == "grpo"]
+            earned = [row["reward"] / most for row in rows]
+            stage = "sft+grpo" if config.supervised else "zero"
+            found.setdefault(TASKS[config.task].title, {})[stage] = [
+                (min(at + 4, len(rows)), statistics.fmean(earned[at : at + 4]))
+                for at in range(0, len(rows), 4)
+            ]
+    return found
 
 
 def shipped(name: str, curves: Path = CURVES) -> bool:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rft.chart import LOOKS, Measured, bars, lines
+from rft.chart import LOOKS, Measured, bars, curves, lines
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -44,6 +44,24 @@ def test_a_line_goes_through_its_points_in_powers_of_two() -> None:
     xs = [float(c.get("cx", "")) for c in chart.iter(f"{SVG}circle")]
     ys = [float(c.get("cy", "")) for c in chart.iter(f"{SVG}circle")]
     assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.2) and ys == sorted(ys, reverse=True)
+
+
+def test_curves_go_through_their_points_each_in_its_panel() -> None:
+    zero, whole = [(4, 0.25), (8, 0.75)], [(8, 1.0)]
+    text = curves({"A": {"zero": zero}, "B": {"zero": zero, "sft+grpo": whole}}, "GRPO step")
+    paths = [
+        (
+            line.get("stroke"),
+            [tuple(map(float, p.split(","))) for p in line.get("points", "").split()],
+        )
+        for line in drawn(text).iter(f"{SVG}polyline")
+    ]
+    assert [colour for colour, _ in paths] == [LOOKS[s][0] for s in ("zero", "zero", "sft+grpo")]
+    (first, last), (again, beside) = paths[0][1], paths[1][1]
+    assert first[0] < last[0] < again[0] and first[1] > last[1] == beside[1]
+    assert last[0] - first[0] == beside[0] - again[0]
+    assert paths[2][1][0][0] == beside[0] and paths[2][1][0][1] < beside[1]
+    assert text.count(">Zero<") == 1 and "GRPO step" in text
 
 
 def test_names_are_text_and_no_markup() -> None:

@@ -79,7 +79,7 @@ def test_a_recipe_becomes_a_run_that_ships_as_checkpoint_and_curve(
 
 
 def test_what_shipped_learned_by_grpo_and_the_doctor_finds_nothing_grave() -> None:
-    risen = 0
+    risen, pictured = 0, (CURVES / "rewards.svg").read_text()
     for file in sorted(CURVES.glob("*.json")):
         told = json.loads(file.read_text())
         assert all(finding["severity"] != "grave" for finding in told["doctor"]), file.stem
@@ -88,7 +88,7 @@ def test_what_shipped_learned_by_grpo_and_the_doctor_finds_nothing_grave() -> No
         if third:
             assert sum(rewards[-third:]) > sum(rewards[:third]), file.stem
             risen += 1
-    assert risen == 6
+    assert risen == 6 == pictured.count("<polyline")
 
 
 def test_a_recipe_that_cannot_be_trained_says_that_it_is_not_finished(tmp_path: Path) -> None:
