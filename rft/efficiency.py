@@ -98,9 +98,13 @@ def _before(file: Path, task: TaskName, split: str, n: int) -> list[dict[str, An
     """The points that a file has; InputError where they were measured on other problems."""
     if not file.is_file():
         return []
-    told = json.loads(file.read_text())
-    points: list[dict[str, Any]] = told["points"]
-    if (told["task"], told["split"]) != (task, split) or {point["n"] for point in points} - {n}:
+    try:
+        told = json.loads(file.read_text())
+        points: list[dict[str, Any]] = told["points"]
+        same = (told["task"], told["split"]) == (task, split) and {p["n"] for p in points} <= {n}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is damaged: name another with --out, or remove it.") from error
+    if not same:
         raise InputError(f"{file} was measured on other problems: name another with --out.")
     return points
 

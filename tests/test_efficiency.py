@@ -94,3 +94,7 @@ def test_points_are_added_to_those_that_were_measured_on_the_same_problems(
     for other in (["-n", "5", "--split", "id"], ["-n", "4", "--split", "ood"]):
         assert efficiency.command([*argv, *other]) == 2
         assert "measured on other problems" in capsys.readouterr().err
+    for damaged in ("{", "{}", '{"task": "counting", "split": "id", "points": [3]}'):
+        out.write_text(damaged)
+        assert efficiency.command([*argv, "-n", "4", "--split", "id"]) == 2
+        assert "is damaged" in capsys.readouterr().err
