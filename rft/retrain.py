@@ -143,14 +143,14 @@ def _rewards(folder: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for name, recipe in recipes().items():
         file, config = folder / f"{name}.json", Config.read(recipe)
-        if config.reinforced and file.is_file():
-            most, told = sum(weight for _, weight in config.rewards), json.loads(file.read_text())
-            rows = [row for row in told["curve"] if row["stage"] == "grpo"]
-            earned = [row["reward"] / most for row in rows]
+        curve = json.loads(file.read_text())["curve"] if file.is_file() else []
+        most = sum(weight for _, weight in config.rewards)
+        earned = [row["reward"] / most for row in curve if row["stage"] == "grpo"]
+        if earned:
             stage = "sft+grpo" if config.supervised else "zero"
             found.setdefault(TASKS[config.task].title, {})[stage] = [
-                (min(at + 4, len(rows)), statistics.fmean(earned[at : at + 4]))
-                for at in range(0, len(rows), 4)
+                (min(at + 4, len(earned)), statistics.fmean(earned[at : at + 4]))
+                for at in range(0, len(earned), 4)
             ]
     return found
 
