@@ -1,4 +1,4 @@
-"""Accuracies with their intervals as SVG pictures, bars of stages and lines over samples; rewards.
+"""Accuracies with their intervals and rewards as SVG pictures: bars, lines over samples, curves.
 
 Pure: numbers in, text out. A picture follows the reader's light or dark scheme by itself.
 """

@@ -19,12 +19,13 @@ from hashlib import blake2s
 from pathlib import Path
 from typing import Any, get_args
 
-from rft import chart
+from rft import chart, finished
 from rft.cards import ROOT
 from rft.config import Config
 from rft.doctor import Finding, examine
 from rft.errors import CheckpointError, InputError, StudioError
 from rft.journal import replace
+from rft.rewards import Rubric
 from rft.run import ROOT as RUNS
 from rft.run import Run
 from rft.tasks import TASKS
@@ -49,8 +50,8 @@ _UNFINISHED = "{} is not finished: the same command goes on where it stands."
 #: What training makes of a config, beside the config: counted up when adapters learn otherwise.
 #: 2: the embeddings of the answer's tags as well.
 ADAPTERS = 2
-#: Rows of a shipped curve, each the mean of as many steps as it takes.
-ROWS = 150
+#: Rows of a shipped curve, each the mean of as many steps as it takes; steps of a point in its picture.
+ROWS, POINT = 150, 4
 
 
 def recipes(folder: Path = RECIPES) -> dict[str, Path]:
@@ -133,26 +134,25 @@ def ship(run: Run, checkpoints: Path = SHIPPED, curves: Path = CURVES) -> None:
         "doctor": [asdict(finding) for finding in _findings(run)],
     }
     replace(curves / f"{name}.json", json.dumps(told, indent=1) + "\n")
-    if rewards := _rewards(curves):
-        label = "GRPO step; share of the reward that can be earned, means over four steps"
-        replace(curves / "rewards.svg", chart.curves(rewards, label))
+    if drawn := rewards(curves):
+        replace(curves / "rewards.svg", drawn)
 
 
-def _rewards(folder: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """Of the curves in a folder: by task and stage, GRPO's steps and what share was earned."""
+def rewards(folder: Path = CURVES) -> str:
+    """The rewards of GRPO that shipped curves tell, as a picture; "" where none tells any."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for name, recipe in recipes().items():
         file, config = folder / f"{name}.json", Config.read(recipe)
         curve = json.loads(file.read_text())["curve"] if file.is_file() else []
-        most = sum(weight for _, weight in config.rewards)
-        earned = [row["reward"] / most for row in curve if row["stage"] == "grpo"]
+        full = Rubric(config.rewards).full_marks
+        earned = [row["reward"] / full for row in curve if row["stage"] == "grpo"]
         if earned:
-            stage = "sft+grpo" if config.supervised else "zero"
-            found.setdefault(TASKS[config.task].title, {})[stage] = [
-                (min(at + 4, len(earned)), statistics.fmean(earned[at : at + 4]))
-                for at in range(0, len(earned), 4)
+            found.setdefault(TASKS[config.task].title, {})[finished.stage(config)] = [
+                (min(at + POINT, len(earned)), statistics.fmean(earned[at : at + POINT]))
+                for at in range(0, len(earned), POINT)
             ]
-    return found
+    label = f"GRPO step; share of the reward that can be earned, means over {POINT} steps"
+    return chart.curves(found, label) if found else ""
 
 
 def shipped(name: str, curves: Path = CURVES) -> bool:
