@@ -30,7 +30,8 @@ __all__ = ["Chosen", "Example", "again", "bundled", "from_folder", "from_run", "
 SIZE = 224
 #: Scenes drawn to choose from: enough for every kind to come in proportion in a few-shot set.
 POOL = 80
-MOST = 4_000  #: scenes drawn into memory at once
+#: Scenes drawn into memory at once, for a page and for a command: 0.6 and 2.4 GB of pictures.
+MOST, MANY = 4_000, 16_000
 #: Held-out scenes are numbered from here whatever the seed, so that curves of runs compare.
 HELDOUT = 200  #: unseen scenes beside them, where nothing else is asked for
 _HELD_FROM = SEED_STRIDE // 2
@@ -67,11 +68,13 @@ def bundled(
     heldout: int,
     seed: int,
     held_split: str | None = None,
+    most: int = MOST,
 ) -> Chosen:
     """``k`` drawn problems of a split, kinds in proportion, and ``heldout`` unseen scenes.
 
     Those are of ``held_split``; without one, of "id", or of ``split`` itself where that is a
-    domain shift. Deterministic, and nested for up to 64 problems of a seed.
+    domain shift. Deterministic, and nested for up to 64 problems of a seed. InputError for more
+    than ``most`` scenes of both.
     """
     if task not in SPLITS:
         raise InputError(f"No task {task!r}. Choose one of: {', '.join(SPLITS)}.")
@@ -83,9 +86,9 @@ def bundled(
     if split == "id" or held_split == "train":
         raise InputError('Learn from "train" (or a shifted split), and hold out "id" or a shifted.')
     _check_numbers(k, heldout)
-    if k + heldout > MOST:
+    if k + heldout > most:
         raise InputError(
-            f"{k + heldout} scenes are more than the {MOST} that are drawn at once: draw them into "
+            f"{k + heldout} scenes are more than the {most} that are drawn at once: draw them into "
             "a folder with `python -m rft data`, and choose that folder."
         )
     if not 0 <= seed < SEED_STRIDE:

@@ -17,7 +17,7 @@ from typing import Any, get_args
 from rft import chart, zoo
 from rft.cards import ROOT
 from rft.config import Config
-from rft.dataset import HELDOUT, MOST
+from rft.dataset import HELDOUT, MANY
 from rft.errors import InputError, StudioError
 from rft.evaluate import Share
 from rft.exam import EVAL, Exam, sit
@@ -39,8 +39,8 @@ def scaled(recipe: Config, samples: int) -> Config:
     InputError where they are too few for one step of each stage, fill no whole number of steps, or
     are more than are drawn at once.
     """
-    if samples > MOST - HELDOUT:
-        raise InputError(f"{samples} problems are too many: give {MOST - HELDOUT} at most.")
+    if samples > MANY - HELDOUT:
+        raise InputError(f"{samples} problems are too many: give {MANY - HELDOUT} at most.")
     batch = min(recipe.batch, samples)
     if samples % batch:
         raise InputError(

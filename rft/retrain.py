@@ -7,11 +7,13 @@ killed. What ships is the finished checkpoint and its curves. Knows no page and 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from dataclasses import replace as replaced
@@ -37,10 +39,19 @@ CURVES = ROOT / "assets" / "curves"
 #: What recipes of the paper's stages are called, behind their task's name; all start from the base.
 SUFFIXES = ("ans-sft", "cot-sft", "zero", "rft")
 #: What recipes name as their start beside the cards' checkpoints: a tiny one primed by rft.primer,
-#: and the base before it is taught all. These have no cards; the last of them is bundled, so that
-#: all those hours need not be spent again.
+#: and the legs in which the base is taught before its last. These have no cards; the last of them is
+#: bundled, so that all those hours need not be spent again.
 PRIMED = "primed"
-EARLIER = ("base-first", "base-second", "base-third", "base-fourth", "base-fifth", "base-sixth")
+#: Chains of thought came to be worded otherwise while the base was taught: the legs that learned from
+#: lessons of then, with the commits that have them.
+WORDED = {
+    "base-first": "e61eda806100",
+    "base-second": "656addf0d515",
+    "base-third": "549561186b9e",
+    "base-fourth": "38d5e536224d",
+    "base-fifth": "3038aa4978fe",
+}
+EARLIER = (*WORDED, "base-sixth")
 NAMES = (
     *EARLIER,
     "base",
@@ -63,37 +74,58 @@ def retrain(recipe: Path, runs: Path) -> Run:
     """Train a recipe in a process of its own; a run that is there is resumed, or left if done.
 
     InputError where the run was begun by another recipe, or from other weights than it would be, and
-    where what it goes on from is not here.
+    where what it goes on from, or the history that its lessons are in, is not here.
     """
     run, config = Run(runs / recipe.stem), Config.read(recipe)
     begins = config.checkpoint
-    if begins == PRIMED:
-        config = replaced(config, checkpoint=str(runs / PRIMED / "final"))
-    if begins in EARLIER and not (SHIPPED / begins).is_dir():
-        raise InputError(f"It goes on from {begins}, which is not bundled: retrain that first.")
-    config = _placed(config)
+    config = _placed(config, runs)
+    if begins in EARLIER and not Path(config.checkpoint).is_dir():
+        raise InputError(f"It goes on from {begins}, which is not here: retrain that first.")
     if run.folder.exists() and (run.config != config or _begun_on(run) != _base(config)):
         raise InputError(
             f"{run.folder} was begun by another recipe, from an earlier base or by an earlier "
             "trainer: remove it to train anew."
         )
     if run.state() != "done":
-        if begins == PRIMED:
-            _command("prime", runs / PRIMED)
         runs.mkdir(parents=True, exist_ok=True)
+        code = _as_of(WORDED[recipe.stem], runs) if recipe.stem in WORDED else ROOT
+        if begins == PRIMED:
+            _command(code, "prime", runs / PRIMED)
         config.save(runs / recipe.name)
         replace(runs / f"{recipe.stem}.base", _base(config))
-        _command("train", run.folder, "--config", runs / recipe.name)
+        _command(code, "train", run.folder, "--config", runs / recipe.name)
         if run.state() != "done":
             raise CheckpointError(_UNFINISHED.format(recipe.stem))
     return run
 
 
-def _placed(config: Config) -> Config:
-    """With the folder of an earlier base in place of its name."""
-    if config.checkpoint in EARLIER:
-        return replaced(config, checkpoint=str(SHIPPED / config.checkpoint))
+def _placed(config: Config, runs: Path) -> Config:
+    """With the folder of an earlier base, or of a primed one, in place of its name."""
+    begins = config.checkpoint
+    if begins in EARLIER and (SHIPPED / begins).is_dir():
+        return replaced(config, checkpoint=str(SHIPPED / begins))
+    if begins in (PRIMED, *EARLIER):
+        return replaced(config, checkpoint=str(runs / begins / "final"))
     return config
+
+
+def _as_of(commit: str, runs: Path) -> Path:
+    """This package as it was at a commit, in a folder beside the runs."""
+    there = runs / f"as-of-{commit}"
+    if not there.is_dir():
+        line = ["git", "archive", commit, "rft", "assets/zoo.toml"]
+        try:
+            packed = subprocess.run(line, cwd=ROOT, check=True, capture_output=True).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise InputError(
+                f"Its lessons are those of commit {commit}, which is not here: use git, and a clone "
+                "of this repository with its history."
+            ) from error
+        draft = runs / f"{there.name}.part"
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(draft, filter="data")
+        draft.rename(there)
+    return there
 
 
 def _base(config: Config) -> str:
@@ -111,20 +143,24 @@ def _begun_on(run: Run) -> str:
     return file.read_text() if file.is_file() else ""
 
 
-def _command(*words: str | Path) -> None:
+def _command(code: Path, *words: str | Path) -> None:
     line = [sys.executable, "-m", "rft", *map(str, words)]
-    if subprocess.run(line, cwd=ROOT, check=False).returncode:
+    if subprocess.run(line, cwd=code, check=False).returncode:
         raise CheckpointError(_UNFINISHED.format(Path(words[1]).name))
 
 
 def ship(run: Run, checkpoints: Path = SHIPPED, curves: Path = CURVES) -> None:
-    """Put the finished checkpoint and its curves where the zoo has them."""
+    """Put the finished checkpoint and its curves where the zoo has them.
+
+    What a leg of the base made of lessons of then stays with its run: the zoo has what came of it.
+    """
     name = run.folder.name
-    draft = checkpoints / f"{name}.part"
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(run.final, draft)
-    shutil.rmtree(checkpoints / name, ignore_errors=True)
-    draft.rename(checkpoints / name)
+    if name not in WORDED:
+        draft = checkpoints / f"{name}.part"
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(run.final, draft)
+        shutil.rmtree(checkpoints / name, ignore_errors=True)
+        draft.rename(checkpoints / name)
     curves.mkdir(exist_ok=True)
     told = {
         "of": _mark(run.config, _begun_on(run)),
@@ -160,20 +196,19 @@ def shipped(name: str, curves: Path = CURVES) -> bool:
     file, recipe = curves / f"{name}.json", recipes().get(name)
     if recipe is None or not file.is_file():
         return False
-    config = _placed(Config.read(recipe))
+    config = _placed(Config.read(recipe), RUNS / "zoo")
     return bool(json.loads(file.read_text())["of"] == _mark(config, _base(config)))
 
 
 def _mark(config: Config, base: str) -> str:
     """A few letters for what decides a checkpoint: its config, and the weights it began from.
 
-    The wording of lessons, which changed under the earlier bases, is not in them. Where the weights
-    lie is no matter; a primed tower is made by its seed, and not kept to be compared.
+    The wording of lessons is not in them. Where the weights lie is no matter; a primed tower is made
+    by its seed, and not kept to be compared.
     """
-    begins = Path(config.checkpoint)
-    if PRIMED in (begins.name, begins.parent.name):
-        begins, base = Path(PRIMED), ""
-    named = replaced(config, checkpoint=begins.name)
+    folder = Path(config.checkpoint)
+    begins = folder.parent.name if folder.name == "final" else folder.name
+    named, base = replaced(config, checkpoint=begins), "" if begins == PRIMED else base
     decided = json.dumps(asdict(named), sort_keys=True) + base
     return blake2s(decided.encode(), digest_size=12).hexdigest()
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from rft import machine
 from rft.config import Config
-from rft.dataset import HELDOUT, bundled
+from rft.dataset import HELDOUT, MANY, bundled
 from rft.errors import InputError, StudioError, disk_full
 from rft.journal import replace
 from rft.run import Run
@@ -129,7 +129,7 @@ def _make(folder: Path, config: Config, split: str, heldout: int) -> None:
             raise InputError(f"{folder} holds a run of another config: choose another folder.")
         return
     if config.data == "run":
-        chosen = bundled(config.task, split, config.samples, heldout, config.seed)
+        chosen = bundled(config.task, split, config.samples, heldout, config.seed, most=MANY)
         made = create(
             folder.parent, config, chosen.train, chosen.heldout,
             title=folder.name, source=dict(chosen.source),

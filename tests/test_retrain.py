@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from hashlib import blake2s
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from waiting import until
 
 from rft.config import Config
 from rft.errors import CheckpointError, InputError
@@ -21,6 +24,7 @@ from rft.retrain import (
     PRIMED,
     RECIPES,
     SHIPPED,
+    WORDED,
     recipes,
     retrain,
     rewards,
@@ -79,6 +83,19 @@ def test_a_recipe_becomes_a_run_that_ships_as_checkpoint_and_curve(
     assert (run.folder / "metrics.jsonl").stat().st_mtime_ns == before
 
 
+def test_a_leg_taught_by_lessons_of_then_stays_with_its_run(run: Run, tmp_path: Path) -> None:
+    leg = next(iter(WORDED))
+    assert leg in EARLIER and leg not in {file.name for file in SHIPPED.iterdir()}
+    shutil.copytree(run.folder, tmp_path / "runs" / leg)
+    ship(Run(tmp_path / "runs" / leg), tmp_path / "tiny", tmp_path / "curves")
+    assert (tmp_path / "curves" / f"{leg}.json").is_file() and not (tmp_path / "tiny").exists()
+    following = tmp_path / "next.json"
+    replace(run.config, checkpoint=leg, sft_steps=1).save(following)
+    made = retrain(following, tmp_path / "runs")
+    assert made.config.checkpoint == str(tmp_path / "runs" / leg / "final")
+    assert made.state() == "done"
+
+
 def test_what_shipped_learned_by_grpo_and_the_doctor_finds_nothing_grave() -> None:
     risen = 0
     for file in sorted(CURVES.glob("*.json")):
@@ -94,11 +111,55 @@ def test_what_shipped_learned_by_grpo_and_the_doctor_finds_nothing_grave() -> No
     assert pictured == rewards() and pictured.count("<polyline") == risen
 
 
+def test_the_bundled_base_is_taught_again_as_its_curve_tells(tmp_path: Path) -> None:
+    """The first steps; another machine may round otherwise."""
+    told = json.loads((CURVES / "base.json").read_text())["curve"][:2]
+    config = Config.read(RECIPES / "base.json")
+    replace(config, checkpoint=str(SHIPPED / config.checkpoint)).save(tmp_path / "base.json")
+    run = Run(tmp_path / "base")
+    line = [sys.executable, "-m", "rft", "train", run.folder, "--config", tmp_path / "base.json"]
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL) as trainer:
+        until(lambda: trainer.poll() is not None or len(run.metrics()) >= len(told), 300)
+        trainer.terminate()
+    for row, step in zip(told, run.metrics()[: len(told)], strict=True):
+        assert step["step"] == row["step"] and step["loss"] == pytest.approx(row["loss"], rel=0.02)
+        assert step["mean_token_accuracy"] == pytest.approx(row["mean_token_accuracy"], rel=0.02)
+
+
 def test_a_recipe_that_cannot_be_trained_says_that_it_is_not_finished(tmp_path: Path) -> None:
     wrong = tmp_path / "base.json"
     Config("tiny", "cot-sft", data="lessons/none", samples=4, batch=4, sft_steps=1).save(wrong)
     with pytest.raises(CheckpointError, match="goes on where it stands"):
         retrain(wrong, tmp_path / "runs")
+
+
+def test_a_leg_is_taught_by_the_lessons_of_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a repository whose trainer only writes down that it was asked, another thing each time."""
+    root, told = tmp_path / "root", tmp_path / "told"
+    (root / "rft").mkdir(parents=True)
+    (root / "assets").mkdir()
+    (root / "assets" / "zoo.toml").touch()
+    git = ["git", "-C", str(root), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    for word in ("then", "now"):
+        code = f"import pathlib, sys; pathlib.Path({str(told)!r}).write_text({word!r}); sys.exit(1)"
+        (root / "rft" / "__main__.py").write_text(code)
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "-q", "--no-gpg-sign", "-m", word], check=True)
+    then = subprocess.check_output([*git, "rev-parse", "HEAD~"], text=True).strip()
+    monkeypatch.setattr("rft.retrain.ROOT", root)
+    recipe = tmp_path / "base-first.json"
+    Config("tiny", "cot-sft", data="lessons/base", samples=4, batch=4, sft_steps=1).save(recipe)
+    for commit, taught in ((then, "then"), (None, "now")):
+        monkeypatch.setattr("rft.retrain.WORDED", {"base-first": commit} if commit else {})
+        with pytest.raises(CheckpointError, match="not finished"):
+            retrain(recipe, tmp_path / "runs")
+        assert told.read_text() == taught
+    monkeypatch.setattr("rft.retrain.WORDED", {"base-first": "0" * 12})
+    with pytest.raises(InputError, match="a clone of this repository with its history"):
+        retrain(recipe, tmp_path / "runs")
 
 
 def test_a_run_from_an_earlier_base_is_refused(tmp_path: Path) -> None:
@@ -139,7 +200,7 @@ def test_the_base_begins_where_the_recipe_before_it_ended(
     monkeypatch.setattr("rft.retrain.SHIPPED", tmp_path / "tiny")
     replace(Config.read(recipe), checkpoint=EARLIER[-1], first=8).save(tmp_path / "base.json")
     begun = tmp_path / "tiny" / EARLIER[-1]
-    with pytest.raises(InputError, match="not bundled: retrain that first"):
+    with pytest.raises(InputError, match="not here: retrain that first"):
         retrain(tmp_path / "base.json", tmp_path / "runs")
     shutil.copytree(run.final, begun)
     made = retrain(tmp_path / "base.json", tmp_path / "runs")
