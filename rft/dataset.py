@@ -30,7 +30,8 @@ __all__ = ["Chosen", "Example", "again", "bundled", "from_folder", "from_run", "
 SIZE = 224
 #: Scenes drawn to choose from: enough for every kind to come in proportion in a few-shot set.
 POOL = 80
-#: Scenes drawn into memory at once, for a page and for a command: 0.6 and 2.4 GB of pictures.
+#: Scenes drawn into memory at once, for a page and for a command: 0.8 and 3 GB of pictures, and
+#: twice that for spatial.
 MOST, MANY = 4_000, 16_000
 #: Held-out scenes are numbered from here whatever the seed, so that curves of runs compare.
 HELDOUT = 200  #: unseen scenes beside them, where nothing else is asked for
@@ -186,17 +187,18 @@ def from_run(data: Path, source: Mapping[str, Any]) -> Chosen:
 def again(source: Mapping[str, Any], data: Path | None = None) -> Chosen:
     """The choice that ``source`` describes, made again.
 
-    Drawn scenes are drawn again; of other origins the problems are those in ``data``, the
-    earlier run's data folder, since the files they came from may be gone or changed.
+    Drawn scenes are drawn again, up to MOST; else the problems are those in ``data``, the earlier
+    run's data folder, since the files they came from may be gone or changed.
     """
     needed = {"task", "split", "k", "heldout", "seed"}
-    if source.get("from") == "bundled" and needed <= set(source):
+    drawn = source.get("from") == "bundled" and needed <= set(source)
+    if drawn and source["k"] + source["heldout"] <= MOST:
         wanted = needed | {"held_split"}
         return bundled(**{name: value for name, value in source.items() if name in wanted})
     if data is not None and data.is_dir():
         return from_run(data, source)
     raise InputError(
-        "The data of that run was not drawn here, and its data folder is not there any more: "
+        "The data of that run cannot be drawn here, and its data folder is not there any more: "
         "choose the data anew."
     )
 

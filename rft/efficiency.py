@@ -75,7 +75,7 @@ def measure(
     At its recipe's own size that recipe's bundled checkpoint is the point.
     """
     chosen = ProblemSet(task, split, n, 0)
-    exam = Exam.of(chosen, chosen.problems(), Decoding(temperature=0.0, seed=0), RUNS / EVAL)
+    exam = Exam.of(chosen, chosen.problems(), Decoding(temperature=0.0, seed=0), runs.parent / EVAL)
     known = recipes()
     named = [(size, f"{task}-{stage}") for size in samples for stage in stages]
     asked = [
@@ -152,7 +152,10 @@ def command(argv: list[str]) -> int:
         there = _before(out, args.task, split, args.n) if args.add else []
         found = {(point["samples"], point["stage"]): point for point in there}
         for point in points:
-            found[point["samples"], point["stage"]] = point
+            place = point["samples"], point["stage"]
+            if point["stage"] == "base" and found.get(place, point) != point:
+                raise InputError(f"{out} was measured with another base: name another with --out.")
+            found[place] = point
             about = {"task": args.task, "split": split, "points": list(found.values())}
             replace(out.with_suffix(".part"), json.dumps(about, indent=1) + "\n")
         out.with_suffix(".part").replace(out)  # what was measured before stands until then

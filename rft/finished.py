@@ -107,6 +107,7 @@ def _measured(
 ) -> dict[str, str | float]:
     """Accuracy on the held-out problems before and after, with intervals, and how many."""
     told: dict[str, str | float] = {}
+    problems = ""
     for name, report in (("Before", before), ("After", after)):
         share = (report or {}).get(measure)
         if not isinstance(share, Mapping):
@@ -114,8 +115,8 @@ def _measured(
         rate, low, high = (number(share.get(key)) for key in ("rate", "low", "high"))
         if rate is not None and low is not None and high is not None:
             told[name] = f"{rate:.0%} [{100 * low:.0f}, {100 * high:.0f}]"
-            told["Held-out"] = str(share.get("n", ""))
-    return told
+            problems = str(share.get("n", ""))
+    return {**told, "Held-out": problems} if told else told
 
 
 def folders(root: Path) -> list[Path]:

@@ -43,15 +43,15 @@ SUFFIXES = ("ans-sft", "cot-sft", "zero", "rft")
 #: bundled, so that all those hours need not be spent again.
 PRIMED = "primed"
 #: Chains of thought came to be worded otherwise while the base was taught: the legs that learned from
-#: lessons of then, with the commits that have them.
-WORDED = {
+#: other lessons than today's, with the commits that have those.
+LESSONS_AT = {
     "base-first": "e61eda806100",
     "base-second": "656addf0d515",
     "base-third": "549561186b9e",
     "base-fourth": "38d5e536224d",
     "base-fifth": "3038aa4978fe",
 }
-EARLIER = (*WORDED, "base-sixth")
+EARLIER = (*LESSONS_AT, "base-sixth")
 NAMES = (
     *EARLIER,
     "base",
@@ -81,19 +81,21 @@ def retrain(recipe: Path, runs: Path) -> Run:
     config = _placed(config, runs)
     if begins in EARLIER and not Path(config.checkpoint).is_dir():
         raise InputError(f"It goes on from {begins}, which is not here: retrain that first.")
-    if run.folder.exists() and (run.config != config or _begun_on(run) != _base(config)):
+    lessons_at = LESSONS_AT.get(recipe.stem, "")
+    begun = (_base(config), lessons_at)
+    if run.folder.exists() and (run.config != config or _begun_on(run) != begun):
         raise InputError(
-            f"{run.folder} was begun by another recipe, from an earlier base or by an earlier "
-            "trainer: remove it to train anew."
+            f"{run.folder} was begun by another recipe, from an earlier base, by other lessons or by "
+            "an earlier trainer: remove it to train anew."
         )
     if run.state() != "done":
         runs.mkdir(parents=True, exist_ok=True)
-        code = _as_of(WORDED[recipe.stem], runs) if recipe.stem in WORDED else ROOT
+        package = _as_of(lessons_at, runs) if lessons_at else ROOT
         if begins == PRIMED:
-            _command(code, "prime", runs / PRIMED)
+            _command(package, "prime", runs / PRIMED)
         config.save(runs / recipe.name)
-        replace(runs / f"{recipe.stem}.base", _base(config))
-        _command(code, "train", run.folder, "--config", runs / recipe.name)
+        replace(runs / f"{recipe.stem}.base", f"{_base(config)} {lessons_at}")
+        _command(package, "train", run.folder, "--config", runs / recipe.name)
         if run.state() != "done":
             raise CheckpointError(_UNFINISHED.format(recipe.stem))
     return run
@@ -102,7 +104,7 @@ def retrain(recipe: Path, runs: Path) -> Run:
 def _placed(config: Config, runs: Path) -> Config:
     """With the folder of an earlier base, or of a primed one, in place of its name."""
     begins = config.checkpoint
-    if begins in EARLIER and (SHIPPED / begins).is_dir():
+    if begins in EARLIER and begins not in LESSONS_AT and (SHIPPED / begins).is_dir():
         return replaced(config, checkpoint=str(SHIPPED / begins))
     if begins in (PRIMED, *EARLIER):
         return replaced(config, checkpoint=str(runs / begins / "final"))
@@ -117,9 +119,11 @@ def _as_of(commit: str, runs: Path) -> Path:
         try:
             packed = subprocess.run(line, cwd=ROOT, check=True, capture_output=True).stdout
         except (OSError, subprocess.CalledProcessError) as error:
+            why = getattr(error, "stderr", None) or str(error).encode()
             raise InputError(
-                f"Its lessons are those of commit {commit}, which is not here: use git, and a clone "
-                "of this repository with its history."
+                f"Its lessons are those of commit {commit}, which git did not give "
+                f"({why.decode(errors='replace').strip()}): use a clone of this repository with its "
+                f"history, or retrain what goes on from the bundled {EARLIER[-1]}: base, and the stages."
             ) from error
         draft = runs / f"{there.name}.part"
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
@@ -137,10 +141,11 @@ def _base(config: Config) -> str:
     return blake2s(weights.read_bytes()).hexdigest() + (f"-{ADAPTERS}" if config.rank else "")
 
 
-def _begun_on(run: Run) -> str:
-    """The mark of the base that a run began from."""
+def _begun_on(run: Run) -> tuple[str, str]:
+    """The mark of the base that a run began from, and the commit of its lessons; "" for today's."""
     file = run.root / f"{run.id}.base"
-    return file.read_text() if file.is_file() else ""
+    base, _, lessons_at = (file.read_text() if file.is_file() else "").partition(" ")
+    return base, lessons_at
 
 
 def _command(code: Path, *words: str | Path) -> None:
@@ -152,10 +157,10 @@ def _command(code: Path, *words: str | Path) -> None:
 def ship(run: Run, checkpoints: Path = SHIPPED, curves: Path = CURVES) -> None:
     """Put the finished checkpoint and its curves where the zoo has them.
 
-    What a leg of the base made of lessons of then stays with its run: the zoo has what came of it.
+    Of a leg in LESSONS_AT only the curves: what it made stays with its run, to be gone on from.
     """
     name = run.folder.name
-    if name not in WORDED:
+    if name not in LESSONS_AT:
         draft = checkpoints / f"{name}.part"
         shutil.rmtree(draft, ignore_errors=True)
         shutil.copytree(run.final, draft)
@@ -163,7 +168,7 @@ def ship(run: Run, checkpoints: Path = SHIPPED, curves: Path = CURVES) -> None:
         draft.rename(checkpoints / name)
     curves.mkdir(exist_ok=True)
     told = {
-        "of": _mark(run.config, _begun_on(run)),
+        "of": _mark(run.config, _begun_on(run)[0]),
         "steps": run.config.total_steps,
         "curve": thinned(run.metrics()),
         "heldout": run.heldout(),
@@ -194,7 +199,7 @@ def rewards(folder: Path = CURVES) -> str:
 def shipped(name: str, curves: Path = CURVES) -> bool:
     """Whether the bundled checkpoint of that name is its recipe's, from the bundled base."""
     file, recipe = curves / f"{name}.json", recipes().get(name)
-    if recipe is None or not file.is_file():
+    if recipe is None or name in LESSONS_AT or not file.is_file():
         return False
     config = _placed(Config.read(recipe), RUNS / "zoo")
     return bool(json.loads(file.read_text())["of"] == _mark(config, _base(config)))
@@ -256,7 +261,8 @@ def command(argv: list[str]) -> int:
     try:
         for name in names:
             ship(retrain(known[name], args.runs.resolve()))
-            print(f"{name}: trained and put among the bundled checkpoints.", flush=True)
+            told = "curves bundled" if name in LESSONS_AT else "put among the bundled checkpoints"
+            print(f"{name}: trained, {told}.", flush=True)
     except StudioError as error:
         print(error, file=sys.stderr)
         return 2

@@ -159,7 +159,8 @@ def markdown(found: Sequence[Standing]) -> str:
         )
     lines += [
         "",
-        "ANS-SFT is taught no tag: its answers count as right with or without one. The paper's spatial "
-        "numbers are partial credit. Structure's intervals are of figures, which many of its questions share.",
+        "Right anyhow: outside the answer's tag too, as ANS-SFT's, which is taught no tag, count throughout. "
+        "The paper's spatial numbers are partial credit; its two on counting's shift are of two test sets. "
+        "Structure's intervals are of figures, which many of its questions share.",
     ]
     return "\n".join(lines) + "\n"

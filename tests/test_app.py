@@ -412,6 +412,25 @@ def test_asking_again_and_otherwise(room: Room, card: zoo.Card) -> None:
     assert same.exchanges[0].ask == other.exchanges[0].ask
 
 
+def test_a_tiny_checkpoint_is_asked_each_question_by_itself(
+    room: Room, card: zoo.Card, scene: Path
+) -> None:
+    """Taught no conversation, it would go on with the colours of the question before."""
+    large = zoo.card_for("counting-2b-rft")
+    assert card.single_turn and not large.single_turn
+    chat = room.stop(room.ask(room.store.new(), card, "How many red ones?", [scene], "counting"))
+    chat = room.stop(room.ask(chat, card, "And blue ones?", [], "counting"))
+    first, last = (exchange.ask for exchange in chat.exchanges)
+    assert last.anew and not first.anew and last.images == first.images
+    (turn,) = chat.turns(Path)
+    assert "blue" in turn.text and "red" not in turn.text and len(turn.images) == 1
+    chat = room.store.new()
+    for question, files in (("How many red ones?", [scene]), ("And blue ones?", [])):
+        chat = chat.asking(Ask(question, question, tuple(map(str, files)), "counting"), Said("2"))
+    assert not room.stop(room.again(chat, card)).exchanges[0].ask.anew
+    assert room.stop(room.again(chat, card)).exchanges[1].ask.anew
+
+
 def test_a_fault_ends_the_reply_with_its_sentence(tmp_path: Path, card: zoo.Card) -> None:
     room = Room(Store(tmp_path / "chats"), engine=Engine(budget_bytes=1000))
     chat = room.ask_problem(room.store.new(), card, make("counting", "id", 1))

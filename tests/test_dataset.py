@@ -94,6 +94,8 @@ def test_a_choice_is_made_again(tmp_path):
     assert [p.id for p in kept.train] == [p.id for p in chosen.train]
     assert [p.answer for p in kept.heldout] == [p.answer for p in chosen.heldout]
     assert "earlier run" in kept.notes[0]
+    many = again({**chosen.source, "k": 5_000}, tmp_path / "data")  # drawn by a command
+    assert [p.id for p in many.train] == [p.id for p in kept.train]
     with pytest.raises(InputError, match="choose the data anew"):
         again({"from": "handmade"}, tmp_path / "gone")
 

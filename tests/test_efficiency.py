@@ -78,22 +78,23 @@ def test_points_are_added_to_those_that_were_measured_on_the_same_problems(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, runs = tmp_path / "found.json", tmp_path / "runs"
-    before = [
-        {"stage": "base", "samples": 0, "right": 1, "n": 4},
-        {"stage": "zero", "samples": 64, "right": 3, "n": 4},
-    ]
-    out.write_text(json.dumps({"task": "counting", "split": "id", "points": before}))
     argv = ["--samples", "16", "--stages", "ans-sft", "--add"]
     argv += ["--out", str(out), "--runs", str(runs)]
     assert efficiency.command([*argv, "-n", "4", "--split", "id"]) == 0
+    told = json.loads(out.read_text())
+    base, made = told["points"]
+    added = {"stage": "zero", "samples": 64, "right": 3, "n": 4}
+    out.write_text(json.dumps({**told, "points": [base, added]}))
+    assert efficiency.command([*argv, "-n", "4", "--split", "id"]) == 0
     points = json.loads(out.read_text())["points"]
-    assert [(p["stage"], p["samples"], p["n"]) for p in points] == [
-        ("base", 0, 4), ("zero", 64, 4), ("ans-sft", 16, 4),
-    ]  # fmt: skip
+    assert points == [base, added, made]
     assert "Zero" in out.with_suffix(".svg").read_text()
     for other in (["-n", "5", "--split", "id"], ["-n", "4", "--split", "ood"]):
         assert efficiency.command([*argv, *other]) == 2
         assert "measured on other problems" in capsys.readouterr().err
+    out.write_text(json.dumps({**told, "points": [{**base, "right": base["right"] + 1}]}))
+    assert efficiency.command([*argv, "-n", "4", "--split", "id"]) == 2
+    assert "measured with another base" in capsys.readouterr().err
     for damaged in ("{", "{}", '{"task": "counting", "split": "id", "points": [3]}'):
         out.write_text(damaged)
         assert efficiency.command([*argv, "-n", "4", "--split", "id"]) == 2

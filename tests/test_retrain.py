@@ -14,17 +14,18 @@ import pytest
 from safetensors.torch import load_file
 from waiting import until
 
+from rft.cards import ROOT
 from rft.config import Config
 from rft.errors import CheckpointError, InputError
 from rft.retrain import (
     ADAPTERS,
     CURVES,
     EARLIER,
+    LESSONS_AT,
     NAMES,
     PRIMED,
     RECIPES,
     SHIPPED,
-    WORDED,
     recipes,
     retrain,
     rewards,
@@ -83,8 +84,8 @@ def test_a_recipe_becomes_a_run_that_ships_as_checkpoint_and_curve(
     assert (run.folder / "metrics.jsonl").stat().st_mtime_ns == before
 
 
-def test_a_leg_taught_by_lessons_of_then_stays_with_its_run(run: Run, tmp_path: Path) -> None:
-    leg = next(iter(WORDED))
+def test_a_leg_taught_by_other_lessons_stays_with_its_run(run: Run, tmp_path: Path) -> None:
+    leg = next(iter(LESSONS_AT))
     assert leg in EARLIER and leg not in {file.name for file in SHIPPED.iterdir()}
     shutil.copytree(run.folder, tmp_path / "runs" / leg)
     ship(Run(tmp_path / "runs" / leg), tmp_path / "tiny", tmp_path / "curves")
@@ -133,7 +134,7 @@ def test_a_recipe_that_cannot_be_trained_says_that_it_is_not_finished(tmp_path: 
         retrain(wrong, tmp_path / "runs")
 
 
-def test_a_leg_is_taught_by_the_lessons_of_then(
+def test_a_leg_is_taught_by_the_lessons_of_its_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a repository whose trainer only writes down that it was asked, another thing each time."""
@@ -152,14 +153,28 @@ def test_a_leg_is_taught_by_the_lessons_of_then(
     monkeypatch.setattr("rft.retrain.ROOT", root)
     recipe = tmp_path / "base-first.json"
     Config("tiny", "cot-sft", data="lessons/base", samples=4, batch=4, sft_steps=1).save(recipe)
-    for commit, taught in ((then, "then"), (None, "now")):
-        monkeypatch.setattr("rft.retrain.WORDED", {"base-first": commit} if commit else {})
+    for lessons_at, taught in (({recipe.stem: then}, "then"), ({}, "now")):
+        monkeypatch.setattr("rft.retrain.LESSONS_AT", lessons_at)
         with pytest.raises(CheckpointError, match="not finished"):
             retrain(recipe, tmp_path / "runs")
         assert told.read_text() == taught
-    monkeypatch.setattr("rft.retrain.WORDED", {"base-first": "0" * 12})
-    with pytest.raises(InputError, match="a clone of this repository with its history"):
+    monkeypatch.setattr("rft.retrain.LESSONS_AT", {recipe.stem: "0" * 12})
+    with pytest.raises(InputError, match=r"not a valid object name.*with its history"):
         retrain(recipe, tmp_path / "runs")
+    (tmp_path / "runs" / recipe.stem).mkdir()  # begun by the lessons of now
+    shutil.copyfile(recipe, tmp_path / "runs" / recipe.stem / "config.json")
+    with pytest.raises(InputError, match="by other lessons"):
+        retrain(recipe, tmp_path / "runs")
+
+
+def test_the_lessons_of_every_leg_are_in_the_history() -> None:
+    git = ["git", "-C", str(ROOT)]
+    shallow = subprocess.run([*git, "rev-parse", "--is-shallow-repository"], check=False,
+                             capture_output=True, text=True).stdout.strip()  # fmt: skip
+    if shallow == "false":  # where the history is at all
+        for commit in LESSONS_AT.values():
+            found = [*git, "merge-base", "--is-ancestor", commit, "HEAD"]
+            assert subprocess.run(found, check=False).returncode == 0, commit
 
 
 def test_a_run_from_an_earlier_base_is_refused(tmp_path: Path) -> None:
