@@ -148,17 +148,17 @@ def _chip(state: State) -> str:
 def _numbers(card: Card) -> str:
     """Measured accuracy where this repository measured it, else the paper's."""
     numbers = {name: str(value) for name, value in card.measured.items()}
-    source = "measured"
+    source = "Right, as measured here"
     if not numbers:
         numbers = {name: f"{value:g}" for name, value in card.reported.items()}
-        source = "reported, %"
+        source = "Accuracy as reported, %"
     if not numbers:
         return ""
     cells = "".join(
         f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>"
         for name, value in numbers.items()
     )
-    return f'<dl class="numbers" aria-label="Accuracy">{cells}</dl><p class="source">{source}</p>'
+    return f'<p class="source">{source}</p><dl class="numbers" aria-label="Accuracy">{cells}</dl>'
 
 
 def missing(state: State, place: int) -> str:
