@@ -13,7 +13,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from dataclasses import replace as replaced
@@ -115,7 +115,7 @@ def _as_of(commit: str, runs: Path) -> Path:
     """This package as it was at a commit, in a folder beside the runs."""
     there = runs / f"as-of-{commit}"
     if not there.is_dir():
-        line = ["git", "archive", commit, "rft", "assets/zoo.toml"]
+        line = ["git", "archive", "--format=zip", commit, "rft", "assets/zoo.toml"]
         try:
             packed = subprocess.run(line, cwd=ROOT, check=True, capture_output=True).stdout
         except (OSError, subprocess.CalledProcessError) as error:
@@ -126,8 +126,8 @@ def _as_of(commit: str, runs: Path) -> Path:
                 f"history, or retrain what goes on from the bundled {EARLIER[-1]}: base, and the stages."
             ) from error
         draft = runs / f"{there.name}.part"
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            archive.extractall(draft, filter="data")
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            archive.extractall(draft)
         draft.rename(there)
     return there
 
