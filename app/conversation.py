@@ -145,6 +145,13 @@ class Conversation:
         last = self.exchanges[-1]
         return replace(self, exchanges=(*self.exchanges[:-1], replace(last, said=said)))
 
+    def by_itself(self, ask: Ask) -> Ask:
+        """A question to come as one that begins anew, about the last images where it brings none."""
+        if self.last is None:
+            return ask
+        before = (item.ask.images for item in reversed(self.exchanges) if item.ask.images)
+        return replace(ask, images=ask.images or next(before, ()), anew=True)
+
     def turns(self, picture: Callable[[str], Path]) -> list[Turn]:
         """What the model is given for the reply to come.
 

@@ -263,17 +263,10 @@ class Room:
 
     def _add(self, chat: Conversation, card: zoo.Card, ask: Ask) -> Conversation:
         waiting = replace(beginning(card), note="Waiting for its turn")
-        chat = chat.asking(_by_itself(ask, chat) if card.single_turn else ask, waiting)
+        # Taught no conversation, tiny ones go on with the words of the question before.
+        chat = chat.asking(chat.by_itself(ask) if card.tiny else ask, waiting)
         self.store.save(chat)
         return chat
-
-
-def _by_itself(ask: Ask, chat: Conversation) -> Ask:
-    """The question as the first of its own, about the last images before it where it brings none."""
-    if chat.last is None:
-        return ask
-    before = (e.ask.images for e in reversed(chat.exchanges) if e.ask.images)
-    return replace(ask, images=ask.images or next(before, ()), anew=True)
 
 
 def _stopped(said: Said) -> Said:

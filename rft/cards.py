@@ -32,7 +32,8 @@ _FIELDS = (*_TEXTS, "at_once", "reported", "measured")
 _MODEL: dict[str, Any] = {"family": str, "size": str, "parameters": int, "margin": (int, float)}
 
 
-_TINY = 20_000_000  #: parameters
+#: Parameters. A checkpoint below it is one of this repository's: the families begin far above.
+_TINY = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,9 @@ class Card:
         return Path(self.where) if Path(self.where).is_absolute() else None
 
     @property
-    def single_turn(self) -> bool:
-        """Whether each question is best asked by itself: so small ones were taught no conversation.
-
-        After one question and its answer, the bundled counting checkpoint answered 5 of 24 drawings
-        right, by themselves 22.
-        """
-        return 0 < self.parameters <= _TINY
+    def tiny(self) -> bool:
+        """Whether it is of this repository's own size, taught its prompts and single questions."""
+        return 0 < self.parameters < _TINY
 
 
 def read_cards(extra: Path | None = None) -> list[Card]:

@@ -28,9 +28,6 @@ PLACES: dict[str, str] = {
     "trajectory of your end effector, in order, as [[x1, y1], [x2, y2], ...].",
 }
 
-#: A base below it is one of this repository's, which was taught the task's own prompts.
-_TINY_PARAMETERS = 500_000_000
-
 
 def prompt(card: zoo.Card, task: TaskName | None, question: str, kind: AnswerKind = "auto") -> str:
     """The text that goes to the card's model after the images.
@@ -56,7 +53,7 @@ def tagged(card: zoo.Card, task: TaskName) -> bool:
     if card.stage == "ans-sft":
         return False
     bare = task == "counting" and card.stage == "base"
-    return not bare or 0 < card.parameters < _TINY_PARAMETERS or instruction(card, task) is not None
+    return not bare or card.tiny or instruction(card, task) is not None
 
 
 def instruction(card: zoo.Card, task: TaskName | None) -> Instruction | None:

@@ -36,6 +36,7 @@ from rft.types import TaskName
 RECIPES = ROOT / "assets" / "recipes"
 SHIPPED = ROOT / "assets" / "tiny"
 CURVES = ROOT / "assets" / "curves"
+ZOO_RUNS = RUNS / "zoo"  #: where the runs lie
 #: What recipes of the paper's stages are called, behind their task's name; all start from the base.
 SUFFIXES = ("ans-sft", "cot-sft", "zero", "rft")
 #: What recipes name as their start beside the cards' checkpoints: a tiny one primed by rft.primer,
@@ -94,6 +95,7 @@ def retrain(recipe: Path, runs: Path) -> Run:
         if begins == PRIMED:
             _command(package, "prime", runs / PRIMED)
         config.save(runs / recipe.name)
+        # A primed base was not there when it was looked for above.
         replace(runs / f"{recipe.stem}.base", f"{_base(config)} {lessons_at}")
         _command(package, "train", run.folder, "--config", runs / recipe.name)
         if run.state() != "done":
@@ -148,9 +150,9 @@ def _begun_on(run: Run) -> tuple[str, str]:
     return base, lessons_at
 
 
-def _command(code: Path, *words: str | Path) -> None:
+def _command(package: Path, *words: str | Path) -> None:
     line = [sys.executable, "-m", "rft", *map(str, words)]
-    if subprocess.run(line, cwd=code, check=False).returncode:
+    if subprocess.run(line, cwd=package, check=False).returncode:
         raise CheckpointError(_UNFINISHED.format(Path(words[1]).name))
 
 
@@ -201,7 +203,7 @@ def shipped(name: str, curves: Path = CURVES) -> bool:
     file, recipe = curves / f"{name}.json", recipes().get(name)
     if recipe is None or name in LESSONS_AT or not file.is_file():
         return False
-    config = _placed(Config.read(recipe), RUNS / "zoo")
+    config = _placed(Config.read(recipe), ZOO_RUNS)
     return bool(json.loads(file.read_text())["of"] == _mark(config, _base(config)))
 
 
@@ -252,7 +254,7 @@ def command(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m rft retrain", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="a recipe, as counting-rft")
     parser.add_argument("--all", action="store_true", help="all, from the first")
-    parser.add_argument("--runs", type=Path, default=RUNS / "zoo", help="where the runs lie")
+    parser.add_argument("--runs", type=Path, default=ZOO_RUNS, help="where the runs lie")
     args = parser.parse_args(argv)
     known = recipes()
     names = list(known) if args.all else args.names

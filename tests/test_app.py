@@ -417,7 +417,7 @@ def test_a_tiny_checkpoint_is_asked_each_question_by_itself(
 ) -> None:
     """Taught no conversation, it would go on with the colours of the question before."""
     large = zoo.card_for("counting-2b-rft")
-    assert card.single_turn and not large.single_turn
+    assert card.tiny and not large.tiny
     chat = room.stop(room.ask(room.store.new(), card, "How many red ones?", [scene], "counting"))
     chat = room.stop(room.ask(chat, card, "And blue ones?", [], "counting"))
     first, last = (exchange.ask for exchange in chat.exchanges)
